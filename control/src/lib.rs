@@ -1,0 +1,1 @@
+//! Telephone verbs on legs (to be written).

@@ -1,0 +1,132 @@
+//! Everything a shard can be told. Nothing is hidden elsewhere.
+
+use std::sync::Arc;
+
+use crate::{config::SessionConfig, dsp::tone::ToneSpec, graph::player::Prompt, graph::recorder::Recorder};
+
+/// One session: worker number, slot and generation, so that a late command never reaches a successor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// Composes an id. `slot` is an index into the worker's sessions.
+    #[must_use]
+    pub fn new(worker: u8, slot: u32, generation: u32) -> Self {
+        Self((u64::from(worker) << 56) | (u64::from(generation & 0x00FF_FFFF) << 32) | u64::from(slot))
+    }
+
+    /// Number of the worker that owns the session.
+    #[must_use]
+    pub fn worker(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+
+    /// Index of the session within its worker.
+    #[must_use]
+    pub fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// How often the slot was used before (24 bits).
+    #[must_use]
+    pub fn generation(self) -> u32 {
+        (self.0 >> 32) as u32 & 0x00FF_FFFF
+    }
+}
+
+impl std::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session {}/{}.{}", self.worker(), self.slot(), self.generation())
+    }
+}
+
+/// One running playback, named by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlayerId(pub u64);
+
+/// One tap, named by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TapId(pub u64);
+
+/// What one session hears: exactly one of these at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Feed {
+    /// Packets of silence, so that the stream and NAT bindings stay alive.
+    #[default]
+    Silence,
+    /// What another session says; its own id makes an echo. Packets are relayed where codecs match.
+    Session(SessionId),
+    /// A generated tone or cadence. The on-phase comes first.
+    Tone(ToneSpec),
+}
+
+/// A prompt to play.
+#[derive(Debug, Clone)]
+pub struct Playback {
+    /// Decoded and encoded once, shared by every listener.
+    pub prompt: Arc<Prompt>,
+    /// How often it is played; `None` loops until stopped. Zero counts as one.
+    pub times: Option<u32>,
+}
+
+/// Digits to send, with pauses. Built by [`DigitString::parse`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DigitString {
+    /// The steps in order.
+    pub steps: Vec<DigitStep>,
+    /// Length of each digit, ms (default 100, at least 40).
+    pub on_ms: u16,
+    /// Gap after each digit, ms (default 100, at least 40).
+    pub gap_ms: u16,
+}
+
+/// One step of a [`DigitString`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigitStep {
+    /// A telephone event: 0 to 9, 10 `*`, 11 `#`, 12 to 15 `A` to `D`, 16 flash (RFC 4733 §3.2).
+    Digit(u8),
+    /// Nothing for that many ms.
+    Pause(u16),
+}
+
+/// A request to a shard.
+#[derive(Debug)]
+pub enum Command {
+    /// Creates a session. Until a `Configure` with a remote address it neither sends nor latches.
+    Open(SessionId, Box<SessionConfig>),
+    /// Applies the result of an offer/answer; SSRC, sequence and clock continue.
+    Configure(SessionId, Box<SessionConfig>),
+    /// Sets what the session hears when no playback is running.
+    Feed(SessionId, Feed),
+    /// Starts a playback at once, replacing a running one (which finishes as `Replaced`). When it ends the
+    /// session hears its feed again.
+    Play(SessionId, PlayerId, Box<Playback>),
+    /// Ends a playback with a 5 ms fade; it finishes as `Stopped`.
+    StopPlay(SessionId, PlayerId),
+    /// Sends digits to the peer, after those already queued; RFC 4733, or tones where that was not negotiated.
+    SendDigits(SessionId, Box<DigitString>),
+    /// Starts recording what the session says and hears; changes nothing that anyone hears.
+    Tap(SessionId, TapId, Box<Recorder>),
+    /// Ends a tap: its recorder is finished and dropped.
+    Untap(SessionId, TapId),
+    /// Ends the session. Answered by exactly one [`crate::Event::Closed`], the last event of this id.
+    Close(SessionId),
+}
+
+impl Command {
+    /// The session that is meant.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Open(id, _)
+            | Self::Configure(id, _)
+            | Self::Feed(id, _)
+            | Self::Play(id, _, _)
+            | Self::StopPlay(id, _)
+            | Self::SendDigits(id, _)
+            | Self::Tap(id, _, _)
+            | Self::Untap(id, _)
+            | Self::Close(id) => *id,
+        }
+    }
+}

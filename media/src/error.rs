@@ -1,0 +1,3 @@
+//! Small errors, one per operation.
+
+pub use crate::sdp::SdpError;

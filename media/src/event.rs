@@ -1,0 +1,75 @@
+//! Everything a shard can tell.
+
+use std::net::SocketAddr;
+
+use crate::{
+    command::{PlayerId, SessionId, TapId},
+    stats::SessionStats,
+};
+
+/// Why a playback ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// It was heard to its end.
+    Ended,
+    /// `StopPlay` came.
+    Stopped,
+    /// Another playback took its place.
+    Replaced,
+    /// The session was closed.
+    Closed,
+}
+
+/// A fact from a shard.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The first valid RTP packet of the peer arrived, or the first after [`Event::MediaStopped`].
+    MediaStarted(SessionId),
+    /// No RTP for [`crate::session::MEDIA_TIMEOUT`] although the peer may send.
+    MediaStopped(SessionId),
+    /// The remote address was learned from received packets.
+    Latched(SessionId, SocketAddr),
+    /// A telephone event began: 0 to 9, 10 `*`, 11 `#`, 12 to 15 `A` to `D`.
+    DigitDown(SessionId, u8),
+    /// The telephone event ended; its length in ms.
+    DigitUp(SessionId, u8, u32),
+    /// All queued digits were sent.
+    DigitsSent(SessionId),
+    /// The first frame of a playback left.
+    PlayStarted(SessionId, PlayerId),
+    /// A playback ended; `played_ms` of it left.
+    PlayFinished {
+        /// The listener.
+        session: SessionId,
+        /// The playback.
+        player: PlayerId,
+        /// Why.
+        reason: FinishReason,
+        /// Audio sent, ms.
+        played_ms: u32,
+    },
+    /// A tap is finished; nothing more is written to its recorder.
+    TapEnded(SessionId, TapId),
+    /// Last event of a session, with what it measured.
+    Closed(SessionId, Box<SessionStats>),
+}
+
+impl Event {
+    /// The session that tells it.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::MediaStarted(id)
+            | Self::MediaStopped(id)
+            | Self::Latched(id, _)
+            | Self::DigitDown(id, _)
+            | Self::DigitUp(id, _, _)
+            | Self::DigitsSent(id)
+            | Self::PlayStarted(id, _)
+            | Self::PlayFinished { session: id, .. }
+            | Self::TapEnded(id, _)
+            | Self::Closed(id, _) => *id,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Lock-free RTP engine: what one remote party says and hears, for as many parties as the machine can carry.
+//!
+//! # Law of use
+//! Everything outside [`io`] is plain data: bytes and time are arguments, outputs are polled. Change a [`Shard`]
+//! with one call (`handle_command`, `handle_datagram` or `handle_beat`), then drain `poll_transmit` and
+//! `poll_event` until both are empty.
+//!
+//! # Map
+//! [`rtp`], [`rtcp`], [`sdp`], [`codec`], [`dtmf`] and [`dsp`] are leaves; [`session`] is one party's media;
+//! [`graph`] is what a party can hear; [`Shard`] owns the sessions of one worker; [`io`] runs shards on pinned
+//! threads with real sockets.
+
+pub mod codec;
+pub mod command;
+pub mod config;
+pub mod dsp;
+pub mod dtmf;
+pub mod error;
+pub mod event;
+pub mod graph;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+pub mod session;
+pub mod shard;
+pub mod stats;
+pub mod time;
+
+#[cfg(feature = "io")]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one folder that touches the OS")]
+pub mod io;
+
+pub use codec::Codec;
+pub use command::{Command, DigitString, Feed, PlayerId, Playback, SessionId, TapId};
+pub use config::{Direction, Latch, PayloadFormat, SessionConfig};
+pub use event::{Event, FinishReason};
+pub use graph::player::Prompt;
+pub use sdp::negotiation::{Capabilities, Negotiation};
+pub use shard::Shard;
+pub use stats::SessionStats;

@@ -1,0 +1,57 @@
+//! What a session and a shard can tell about themselves.
+
+/// Counters of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SessionStats {
+    /// RTP packets received from the accepted source.
+    pub received: u64,
+    /// RTP payload bytes received from the accepted source.
+    pub received_bytes: u64,
+    /// RTP packets sent.
+    pub sent: u64,
+    /// RTP payload bytes sent.
+    pub sent_bytes: u64,
+    /// Packets of the peer that never arrived, by sequence number.
+    pub lost: u64,
+    /// Packets that arrived twice.
+    pub duplicates: u64,
+    /// Packets that arrived after a later one.
+    pub reordered: u64,
+    /// Packets that came too late to be heard.
+    pub late: u64,
+    /// Frames that were concealed.
+    pub concealed: u64,
+    /// Packets dropped because their source is not the peer's.
+    pub wrong_source: u64,
+    /// Datagrams that are not RTP or RTCP, or carry a payload type that was not negotiated.
+    pub invalid: u64,
+    /// Interarrival jitter of the peer's stream, RTP timestamp units (RFC 3550 §6.4.1).
+    pub jitter: u32,
+    /// Breaches of the egress continuity contract; anything but 0 is a defect.
+    pub continuity_violations: u64,
+    /// Own frames skipped because the worker was late.
+    pub skipped: u64,
+    /// Smallest round-trip time from RTCP, microseconds; 0 while unknown.
+    pub round_trip_us: u32,
+    /// Share of our packets the peer reports lost, in 1/256 (RFC 3550 §6.4.1 fraction lost, latest).
+    pub remote_fraction_lost: u8,
+}
+
+/// Counters of one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShardStats {
+    /// Sessions open now.
+    pub sessions: u64,
+    /// RTP and RTCP datagrams handled.
+    pub datagrams: u64,
+    /// Datagrams produced.
+    pub transmits: u64,
+    /// Beats that began more than one beat late.
+    pub late_beats: u64,
+    /// Session frames skipped because the worker was more than a frame late.
+    pub skipped_frames: u64,
+    /// Commands for sessions that are gone.
+    pub stale_commands: u64,
+    /// Sum of the sessions' breaches of the continuity contract, closed sessions included.
+    pub continuity_violations: u64,
+}

@@ -1,0 +1,2 @@
+//! The program `offhook`.
+fn main() {}
