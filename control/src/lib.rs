@@ -1,1 +1,37 @@
-//! Telephone verbs on legs (to be written).
+//! Telephone verbs on legs: dial, ring, answer, play, collect, record, bridge, hold, hang up.
+//!
+//! # Law of use
+//! A [`Switchboard`] is pure: change it with one call (`handle_command`, `handle_message`, `handle_media`,
+//! `handle_opened`, `handle_timeout`), then drain `poll_media`, `poll_transmit`, `poll_question` and `poll_event`
+//! until all are empty. [`io::Control`] does that on real sockets and media workers; `sim::World` (feature `sim`)
+//! does it in virtual time.
+//!
+//! # Map
+//! [`Leg`] is one party: an INVITE usage and a media session, in either direction. [`Command`] is everything a leg
+//! can be asked, [`Event`] everything it can tell. Each verb is one file in `commands`.
+
+pub mod call_record;
+pub mod command;
+mod commands;
+pub mod config;
+pub mod error;
+pub mod event;
+mod leg;
+mod media_side;
+mod signaling_side;
+pub mod switchboard;
+
+#[cfg(feature = "sim")]
+pub mod sim;
+
+#[cfg(feature = "io")]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one module that touches the OS")]
+pub mod io;
+
+pub use call_record::CallRecord;
+pub use command::{Collect, Command, Dial, LegId, Play, Target};
+pub use config::Config;
+pub use error::CommandError;
+pub use event::{CollectEnd, Event, EventKind, Notice};
+pub use leg::LegState;
+pub use switchboard::{MediaRequest, Switchboard};

@@ -1,0 +1,119 @@
+//! Everything a leg can be asked.
+
+use std::{sync::Arc, time::Duration};
+
+use media::{DigitString, PlayerId, Prompt, TapId, dsp::tone::ToneSpec, graph::recorder::Recorder};
+use signaling::{NameAddr, StatusCode, Uri};
+
+/// One party of a call. Chosen by the caller for outgoing legs (below 2^63); incoming legs get theirs from the
+/// switchboard (from 2^63 on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId(pub u64);
+
+/// Whom to dial.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A SIP URI.
+    Uri(Uri),
+    /// One registered contact of a user, as [`crate::Switchboard::contacts`] lists them.
+    Contact(Box<signaling::register::bindings::Contact>),
+}
+
+/// An outgoing leg.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Whom.
+    pub target: Target,
+    /// The calling party shown.
+    pub from: NameAddr,
+    /// Place the media beside this leg's, so that the two can be bridged without crossing workers.
+    pub near: Option<LegId>,
+    /// User and password for a 401 or 407.
+    pub credentials: Option<(String, String)>,
+    /// Extra headers for the INVITE.
+    pub headers: Vec<(String, String)>,
+    /// How long it may ring; the endpoint's default where `None`.
+    pub ring_timeout: Option<Duration>,
+}
+
+/// A playback.
+#[derive(Debug, Clone)]
+pub struct Play {
+    /// Named by the caller; comes back in the events.
+    pub player: PlayerId,
+    /// What.
+    pub prompt: Arc<Prompt>,
+    /// How often; `None` loops.
+    pub times: Option<u32>,
+}
+
+/// How digits are collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collect {
+    /// Complete after so many digits.
+    pub max: usize,
+    /// Digits that complete the input and are not part of it.
+    pub terminators: String,
+    /// Longest wait for the first digit; counted from the end of a running playback.
+    pub first: Duration,
+    /// Longest wait between digits.
+    pub between: Duration,
+    /// Whether the first digit stops a running playback.
+    pub barge_in: bool,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        Self {
+            max: 1,
+            terminators: "#".into(),
+            first: Duration::from_secs(10),
+            between: Duration::from_secs(4),
+            barge_in: true,
+        }
+    }
+}
+
+/// A telephone verb.
+#[derive(Debug)]
+pub enum Command {
+    /// Creates an outgoing leg and calls.
+    Dial(Box<Dial>),
+    /// Tells the caller that it rings (180 without media).
+    Ring,
+    /// Opens media to the caller before answering (183 with our answer).
+    Early,
+    /// Answers (200). The media is that of `Early`, if it was sent.
+    Answer,
+    /// Refuses an incoming leg that is not answered.
+    Reject(StatusCode),
+    /// Plays; replaces a running playback.
+    Play(Play),
+    /// Stops the playback, if that one is running.
+    StopPlay(PlayerId),
+    /// Lets the leg hear a tone instead of its feed.
+    Tone(ToneSpec),
+    /// Lets the leg hear silence: ends `Tone` and `Echo`.
+    Silence,
+    /// Lets the leg hear itself.
+    Echo,
+    /// Sends digits.
+    SendDigits(DigitString),
+    /// Collects digits; replaces a running collection, which ends as [`crate::CollectEnd::Replaced`].
+    Collect(Collect),
+    /// Records what the leg says and hears.
+    Record(TapId, Box<Recorder>),
+    /// Ends a recording.
+    StopRecord(TapId),
+    /// Lets this leg and the other hear each other. Works as soon as both have media, answered or not; a bridge
+    /// that either is in ends first.
+    Bridge(LegId),
+    /// Ends the bridge this leg is in.
+    Unbridge,
+    /// Puts the peer on hold (re-INVITE with `sendonly`).
+    Hold,
+    /// Takes the peer off hold.
+    Resume,
+    /// Ends the leg in whatever state it is. The status goes with it where SIP has a place for it.
+    HangUp(Option<StatusCode>),
+}

@@ -1,0 +1,85 @@
+//! Everything a switchboard can tell.
+
+use media::{FinishReason, PlayerId, TapId};
+use signaling::{Incoming, RegistrationId, RegistrationState, StatusCode, Uri};
+
+use crate::{call_record::CallRecord, command::LegId};
+
+/// A fact about a leg.
+#[derive(Debug)]
+pub struct Event {
+    /// Grows by one with every event of the switchboard, so also orders the events of one call.
+    pub seq: u64,
+    /// Which leg.
+    pub leg: LegId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// How a collection of digits ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectEnd {
+    /// As many digits as asked for.
+    Full,
+    /// A terminator was pressed.
+    Terminator,
+    /// No (further) digit in time.
+    Timeout,
+    /// Another `Collect` took its place.
+    Replaced,
+}
+
+/// What can happen to a leg.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A peer calls; its media is ready, so every verb may be used at once.
+    Incoming(Box<Incoming>),
+    /// The called party makes progress; `true` when media came with it (the leg can be bridged now).
+    Progress(StatusCode, bool),
+    /// The outgoing leg was answered, or the ACK to our answer arrived.
+    Answered,
+    /// First RTP of the peer.
+    MediaStarted,
+    /// The peer's RTP fell silent.
+    MediaStopped,
+    /// The peer pressed a key (`0`-`9`, `*`, `#`, `A`-`D`).
+    DigitDown(char),
+    /// The peer released it; how long it was held, ms.
+    Digit(char, u32),
+    /// The collection is over.
+    Collected(String, CollectEnd),
+    /// All digits were sent.
+    DigitsSent,
+    /// The first frame of a playback left.
+    PlayStarted(PlayerId),
+    /// A playback ended; ms heard.
+    PlayFinished(PlayerId, FinishReason, u32),
+    /// The peer put us on hold.
+    Held,
+    /// The peer took us off hold.
+    Resumed,
+    /// Our hold (`true`) or resume (`false`) took effect.
+    HoldChanged(bool),
+    /// Our hold or resume was refused; the session is as before.
+    HoldFailed(StatusCode),
+    /// The other leg of the bridge; both hear each other now.
+    Bridged(LegId),
+    /// The bridge ended.
+    Unbridged(LegId),
+    /// The recorder of this tap is complete.
+    Recorded(TapId),
+    /// Last event of a leg, exactly once, with the first cause.
+    Ended(Box<CallRecord>),
+}
+
+/// A fact that concerns no leg.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A user of ours registered a contact.
+    Bound(String, Uri),
+    /// A contact expired or was removed.
+    Unbound(String, Uri),
+    /// News of our own registration.
+    Registration(RegistrationId, RegistrationState),
+}
