@@ -28,6 +28,9 @@ pub mod sim;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one module that touches the OS")]
 pub mod io;
 
+/// The crates below, so that whoever uses this one needs no other dependency.
+pub use {media, signaling};
+
 pub use call_record::CallRecord;
 pub use command::{Collect, Command, Dial, LegId, Play, Target};
 pub use config::Config;
