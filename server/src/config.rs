@@ -1,0 +1,300 @@
+//! The configuration: one TOML file, every value of which has a default.
+
+pub mod address;
+mod document;
+mod problem;
+mod routes;
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use control::{
+    media::{Codec, Latch},
+    signaling::Transport,
+};
+use toml::de::DeTable;
+
+pub use self::problem::{ConfigError, Problem};
+use self::{
+    document::{Item, Section, listed},
+    problem::Report,
+};
+use crate::routing::Route;
+
+/// Everything `offhook serve` is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// SIP side.
+    pub sip: Sip,
+    /// Media side.
+    pub media: Media,
+    /// Where health, metrics and gauges are served. Default `127.0.0.1:8080`.
+    pub http: SocketAddr,
+    /// The address written into SIP and SDP instead of the bound one (behind NAT).
+    pub advertise: Option<IpAddr>,
+    /// Where recordings and the like are kept. Default `./offhook-data`.
+    pub data: PathBuf,
+    /// How long running calls may go on after SIGTERM. Default 30 s.
+    pub drain: Duration,
+    /// Dialling plan, in order.
+    pub routes: Vec<Route>,
+}
+
+/// `[sip]` and `[[user]]`.
+#[derive(Debug, Clone)]
+pub struct Sip {
+    /// Where we listen. Default port 5060 on every IPv4 address, over UDP and TCP.
+    pub listen: Vec<(Transport, SocketAddr)>,
+    /// Realm of digest authentication. Default `offhook`.
+    pub realm: String,
+    /// Networks whose calls need no authentication. Default loopback.
+    pub trusted: Vec<(IpAddr, u8)>,
+    /// Who may register.
+    pub users: Vec<Account>,
+}
+
+/// `[media]`.
+#[derive(Debug, Clone)]
+pub struct Media {
+    /// UDP ports of RTP and RTCP. Default 16384 to 32767.
+    pub rtp_ports: RangeInclusive<u16>,
+    /// Codecs, the preferred first. Default PCMU, PCMA.
+    pub codecs: Vec<Codec>,
+    /// Packet time, ms. Default 20.
+    pub ptime_ms: u8,
+    /// Media threads; the engine's choice where `None`.
+    pub workers: Option<usize>,
+    /// How far the source of RTP may differ from the SDP. Default [`Latch::SameIp`].
+    pub latch: Latch,
+}
+
+/// One `[[user]]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// User part of the address of record.
+    pub name: String,
+    /// Shown nowhere.
+    pub password: String,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sip: Sip::default(),
+            media: Media::default(),
+            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            advertise: None,
+            data: PathBuf::from("offhook-data"),
+            drain: Duration::from_secs(30),
+            routes: Vec::new(),
+        }
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], 5060));
+        Self {
+            listen: vec![(Transport::Udp, everywhere), (Transport::Tcp, everywhere)],
+            realm: "offhook".into(),
+            trusted: vec![([127, 0, 0, 0].into(), 8), (IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 128)],
+            users: Vec::new(),
+        }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            rtp_ports: 16384..=32767,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            ptime_ms: 20,
+            workers: None,
+            latch: Latch::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file and the recordings its routes play.
+    ///
+    /// # Errors
+    /// Every mistake in it, each with line, column, key and what was expected.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let text = format!("cannot be read: {error}");
+            ConfigError(vec![Problem { file: file.to_owned(), line: 0, column: 0, key: String::new(), text }])
+        })?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads the text of a file. Paths in it are relative to the folder of `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let mut report = Report::new(file, text);
+        let mut config = Self::default();
+        match DeTable::parse(text) {
+            Ok(table) => config.read(Section::root(table), file, &mut report),
+            Err(error) => {
+                let message = error.message().replace('\n', ", ");
+                report.add(&error.span().unwrap_or(0..0), "", format!("no valid TOML: {message}"));
+            }
+        }
+        report.into_result()?;
+        Ok(config)
+    }
+
+    fn read(&mut self, mut root: Section<'_>, file: &Path, report: &mut Report<'_>) {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if let Some(item) = root.take("advertise") {
+            self.advertise = item.parsed("an IP address", report, address::ip);
+        }
+        if let Some(data) = root.take("data").and_then(|item| item.string("a directory", report)) {
+            self.data = folder.join(data);
+        }
+        if let Some(seconds) = root.take("drain").and_then(|item| item.integer(0..=86_400, report)) {
+            self.drain = Duration::from_secs(seconds);
+        }
+        let mut http = root.section("http", report);
+        if let Some(item) = http.take("listen")
+            && let Some(address) = item.parsed(address::ADDRESS, report, address::address)
+        {
+            self.http = address;
+        }
+        http.finish(report);
+        self.sip.read(root.section("sip", report), report);
+        self.media.read(root.section("media", report), report);
+        for user in root.sections("user", report) {
+            self.sip.read_user(user, report);
+        }
+        self.routes = routes::read(root.sections("route", report), folder, report);
+        root.finish(report);
+    }
+}
+
+impl Sip {
+    fn read(&mut self, mut section: Section<'_>, report: &mut Report<'_>) {
+        if let Some(item) = section.take("listen") {
+            self.listen = each(item, address::LISTENER, report, address::listener);
+        }
+        if let Some(item) = section.take("realm") {
+            let realm =
+                item.parsed("a name without quotes and control characters", report, |text| {
+                    match !text.is_empty() && !text.contains(['"', '\\']) && !text.contains(char::is_control)
+                    {
+                        true => Ok(text.to_owned()),
+                        false => Err(String::new()),
+                    }
+                });
+            self.realm = realm.unwrap_or_default();
+        }
+        if let Some(item) = section.take("trusted") {
+            self.trusted = each(item, address::NETWORK, report, address::network);
+        }
+        section.finish(report);
+    }
+
+    fn read_user(&mut self, mut section: Section<'_>, report: &mut Report<'_>) {
+        let name = section.require("name", "the user part of a SIP address", report).and_then(|item| {
+            item.parsed("the user part of a SIP address: letters, digits and -_.!~*'()+", report, |text| {
+                let fits = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()+".contains(c);
+                if text.is_empty() || !text.chars().all(fits) {
+                    return Err(String::new());
+                }
+                match self.users.iter().any(|user| user.name == text) {
+                    true => Err("this user exists already".into()),
+                    false => Ok(text.to_owned()),
+                }
+            })
+        });
+        let password = section.require("password", "a password", report).and_then(|item| {
+            let path = item.path.clone();
+            let span = item.span.clone();
+            let password = item.string("a password", report)?;
+            if password.is_empty() {
+                // The value itself is never told.
+                report.add(&span, &path, "expected a password, found an empty one");
+                return None;
+            }
+            Some(password)
+        });
+        section.finish(report);
+        if let (Some(name), Some(password)) = (name, password) {
+            self.users.push(Account { name, password });
+        }
+    }
+}
+
+impl Media {
+    fn read(&mut self, mut section: Section<'_>, report: &mut Report<'_>) {
+        if let Some(item) = section.take("rtp_ports")
+            && let Some(ports) = item.parsed(address::PORTS, report, address::ports)
+        {
+            self.rtp_ports = ports;
+        }
+        if let Some(item) = section.take("codecs") {
+            let (path, span) = (item.path.clone(), item.span.clone());
+            let before = report.len();
+            self.codecs = each(item, "`PCMU` or `PCMA`", report, codec);
+            self.codecs.dedup();
+            if self.codecs.is_empty() && report.len() == before {
+                report.add(&span, &path, "expected at least one codec, found an empty array");
+            }
+        }
+        if let Some(item) = section.take("ptime") {
+            let (path, span) = (item.path.clone(), item.span.clone());
+            match item.integer(10..=60, report).map(|ms| u8::try_from(ms).unwrap_or(0)) {
+                Some(ms) if PTIMES.contains(&ms) => self.ptime_ms = ms,
+                Some(ms) => report.add(&span, &path, format!("expected 10, 20, 30, 40 or 60 ms, found {ms}")),
+                None => {}
+            }
+        }
+        if let Some(item) = section.take("workers") {
+            self.workers = item.integer(1..=64, report).and_then(|count| usize::try_from(count).ok());
+        }
+        if let Some(item) = section.take("latch") {
+            let names: Vec<&str> = LATCHES.iter().map(|(name, _)| *name).collect();
+            let latch = item.parsed(&listed(&names), report, |text| {
+                LATCHES
+                    .iter()
+                    .find(|(name, _)| *name == text)
+                    .map(|(_, latch)| *latch)
+                    .ok_or_else(String::new)
+            });
+            self.latch = latch.unwrap_or_default();
+        }
+        section.finish(report);
+    }
+}
+
+/// Every element of an array of strings that `parse` understands; the others are reported.
+fn each<T>(
+    item: Item<'_>,
+    expected: &str,
+    report: &mut Report<'_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let elements = item.elements(report);
+    elements.into_iter().filter_map(|element| element.parsed(expected, report, &parse)).collect()
+}
+
+fn codec(text: &str) -> Result<Codec, String> {
+    Codec::from_name(text, 8000).ok_or_else(String::new)
+}
+
+const PTIMES: [u8; 5] = [10, 20, 30, 40, 60];
+
+const LATCHES: [(&str, Latch); 3] = [("off", Latch::Off), ("same-ip", Latch::SameIp), ("any", Latch::Any)];

@@ -1,0 +1,132 @@
+//! `[[route]]`: the dialling plan.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use control::{media::Prompt, signaling::StatusCode};
+use regex::Regex;
+
+use super::{
+    document::{Item, Section, listed},
+    problem::{Report, nearest},
+};
+use crate::routing::{self, Application, Route, Template};
+
+/// What a called party looks like.
+const TARGET: &str = "sip:USER@HOST[:PORT] or user:NAME";
+
+pub(super) fn read(sections: Vec<Section<'_>>, folder: &Path, report: &mut Report<'_>) -> Vec<Route> {
+    let mut prompts = Prompts { folder, loaded: BTreeMap::new() };
+    sections.into_iter().filter_map(|section| route(section, &mut prompts, report)).collect()
+}
+
+fn route(mut section: Section<'_>, prompts: &mut Prompts<'_>, report: &mut Report<'_>) -> Option<Route> {
+    const TO: &str = "a regular expression for the dialled user";
+    let pattern =
+        section.require("to", TO, report).and_then(|item| item.parsed(TO, report, routing::pattern));
+    let known: Vec<&str> = Kind::ALL.iter().map(|(name, _)| *name).collect();
+    let kind = section.require("app", &listed(&known), report).and_then(|item| {
+        item.parsed(&listed(&known), report, |text| match Kind::ALL.iter().find(|(name, _)| *name == text) {
+            Some((_, kind)) => Ok(*kind),
+            None if LATER.contains(&text) => Err(format!("{text} is not available yet")),
+            None => {
+                Err(nearest(text, &known).map(|meant| format!("did you mean `{meant}`?")).unwrap_or_default())
+            }
+        })
+    });
+    // Without an app its keys cannot be judged.
+    let kind = kind?;
+    let application = match kind {
+        Kind::Echo => Some(Application::Echo),
+        Kind::Play => play(&mut section, prompts, report),
+        Kind::Dial => dial(&mut section, pattern.as_ref(), report),
+        Kind::Reject => reject(&mut section, report),
+    };
+    section.finish(report);
+    Some(Route::new(pattern?, application?))
+}
+
+fn play(
+    section: &mut Section<'_>,
+    prompts: &mut Prompts<'_>,
+    report: &mut Report<'_>,
+) -> Option<Application> {
+    let prompt =
+        section.require("file", "the path of a WAV file", report).and_then(|item| prompts.load(item, report));
+    let times = match section.take("loop") {
+        None => Some(1),
+        Some(item) if item.is_boolean() => item.boolean(report).and_then(|endless| (!endless).then_some(1)),
+        Some(item) => item.integer(1..=1_000_000, report).and_then(|times| u32::try_from(times).ok()),
+    };
+    Some(Application::Play { prompt: prompt?, times })
+}
+
+fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<'_>) -> Option<Application> {
+    let target = section.require("target", TARGET, report);
+    let from = section.take("from");
+    let ring_timeout = section.take("ring_timeout").and_then(|item| item.integer(1..=3600, report));
+    // A template is only understood together with the expression whose captures it uses.
+    let pattern = pattern?;
+    let target = target?.parsed(TARGET, report, |text| {
+        let template = Template::parse(text, pattern)?;
+        routing::called_party(&template.sample()).map(|_| template)
+    });
+    let from = match from {
+        None => None,
+        Some(item) => Some(item.parsed("a SIP URI, or a name and <URI>", report, |text| {
+            let template = Template::parse(text, pattern)?;
+            routing::calling_party(&template.sample()).map(|_| template)
+        })?),
+    };
+    Some(Application::Dial { target: target?, from, ring_timeout: ring_timeout.map(Duration::from_secs) })
+}
+
+fn reject(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Application> {
+    let item = section.require("code", "a status from 400 to 699", report)?;
+    let code = item.integer(400..=699, report)?;
+    StatusCode::new(u16::try_from(code).ok()?).map(Application::Reject)
+}
+
+/// The recordings of all routes, each read once.
+struct Prompts<'a> {
+    folder: &'a Path,
+    loaded: BTreeMap<PathBuf, Arc<Prompt>>,
+}
+
+impl Prompts<'_> {
+    fn load(&mut self, item: Item<'_>, report: &mut Report<'_>) -> Option<Arc<Prompt>> {
+        item.parsed("the path of a WAV file", report, |text| {
+            let path = self.folder.join(text);
+            if let Some(prompt) = self.loaded.get(&path) {
+                return Ok(Arc::clone(prompt));
+            }
+            let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => format!("there is no {}", path.display()),
+                _ => error.to_string(),
+            })?;
+            let prompt = Arc::new(Prompt::from_wav(&bytes).map_err(|error| error.to_string())?);
+            self.loaded.insert(path, Arc::clone(&prompt));
+            Ok(prompt)
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Echo,
+    Play,
+    Dial,
+    Reject,
+}
+
+impl Kind {
+    const ALL: [(&'static str, Self); 4] =
+        [("echo", Self::Echo), ("play", Self::Play), ("dial", Self::Dial), ("reject", Self::Reject)];
+}
+
+/// Applications that have a name but do not exist yet.
+const LATER: [&str; 2] = ["conference", "scenario"];
