@@ -1,1 +1,7 @@
-//! (to be written)
+//! Signal processing: tones, levels, resampling, and instruments that measure what was heard.
+
+pub mod detect;
+pub mod level;
+pub mod resample;
+pub mod tone;
+pub mod tone_plan;
