@@ -59,7 +59,11 @@ mod tests {
             generator.fill(&mut samples);
             generator.fill(&mut samples);
             assert!((dbm0(&samples) - level).abs() < 0.05, "{}", dbm0(&samples));
-            assert!((dbfs(&samples) - level + 3.14).abs() < 0.05, "{}", dbfs(&samples));
+            assert!(
+                (dbfs(&samples) - level - to_db(DBM0_PEAK / FULL_SCALE)).abs() < 0.05,
+                "{}",
+                dbfs(&samples)
+            );
         }
     }
 

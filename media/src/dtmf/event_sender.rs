@@ -280,10 +280,11 @@ mod tests {
     fn frames(sender: &mut DigitSender, frame_ms: u8) -> Vec<DigitFrame> {
         let mut frames = Vec::new();
         for _ in 0..2000 {
-            match sender.poll_frame(frame_ms) {
-                DigitFrame::Idle => return frames,
-                frame => frames.push(frame),
+            let frame = sender.poll_frame(frame_ms);
+            if frame == DigitFrame::Idle {
+                return frames;
             }
+            frames.push(frame);
         }
         panic!("never idle");
     }

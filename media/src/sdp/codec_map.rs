@@ -60,11 +60,11 @@ impl CodecMap {
 }
 
 fn meaning(media: &Media, payload_type: u8) -> Option<Meaning> {
-    let mapped = media.attributes.iter().find_map(|attribute| match attribute {
-        Attribute::RtpMap { payload_type: known, name, clock_rate, channels } if *known == payload_type => {
-            Some((name, *clock_rate, *channels))
-        }
-        _ => None,
+    let mapped = media.attributes.iter().find_map(|attribute| {
+        let Attribute::RtpMap { payload_type: known, name, clock_rate, channels } = attribute else {
+            return None;
+        };
+        (*known == payload_type).then_some((name, *clock_rate, *channels))
     });
     match mapped {
         Some((name, clock_rate, 1)) if name.eq_ignore_ascii_case(TELEPHONE_EVENT) => {

@@ -123,9 +123,8 @@ impl Media {
     /// Port, and address if told, of RTCP.
     #[must_use]
     pub fn rtcp(&self) -> Option<(u16, Option<IpAddr>)> {
-        find(&self.attributes, |attribute| match attribute {
-            Attribute::Rtcp { port, address } => Some((*port, *address)),
-            _ => None,
+        find(&self.attributes, |attribute| {
+            if let Attribute::Rtcp { port, address } = attribute { Some((*port, *address)) } else { None }
         })
     }
 }
