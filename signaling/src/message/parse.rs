@@ -265,6 +265,7 @@ impl Scanner<'_> {
     }
 
     /// What every message needs is checked at once; the rest when it is asked for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "header names are an open set")]
     fn check(
         &mut self,
         seen: &mut Seen,
