@@ -31,10 +31,13 @@ pub mod time;
 pub mod io;
 
 pub use codec::Codec;
-pub use command::{Command, DigitString, Feed, PlayerId, Playback, SessionId, TapId};
+pub use command::{Command, DigitString, Feed, Playback, PlayerId, SessionId, TapId};
 pub use config::{Direction, Latch, PayloadFormat, SessionConfig};
 pub use event::{Event, FinishReason};
-pub use graph::player::Prompt;
+pub use graph::{
+    player::{Prompt, PromptError},
+    recorder::{Recorder, Recording, Track},
+};
 pub use sdp::negotiation::{Capabilities, Negotiation};
-pub use shard::Shard;
-pub use stats::SessionStats;
+pub use shard::{Channel, Shard, ShardConfig, Slots, Transmit};
+pub use stats::{SessionStats, ShardStats};

@@ -1,1 +1,440 @@
-//! (to be written)
+//! Everything one worker owns. Pure: time and bytes come in as arguments, results are polled.
+
+mod output;
+mod random;
+mod slots;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+pub(crate) use output::Output;
+pub use output::{Channel, Transmit};
+pub(crate) use random::Random;
+pub use slots::Slots;
+
+use crate::{
+    command::{Command, Feed, SessionId},
+    dtmf::Edge,
+    event::{Event, FinishReason},
+    graph::{Frame, player::Player, relay::Relayed},
+    rtp::{self, Class},
+    session::{
+        Path, Session,
+        receive::{Accepted, Content},
+    },
+    stats::ShardStats,
+    time::{BEAT, SLOTS},
+};
+
+/// How a shard begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardConfig {
+    /// Number of the worker; commands for other workers' sessions are ignored.
+    pub worker: u8,
+    /// Where SSRCs, sequence numbers and timestamps begin. The same seed and inputs give the same outputs.
+    pub seed: u64,
+    /// Sessions to reserve memory for.
+    pub sessions: usize,
+}
+
+/// The sessions of one worker.
+///
+/// Change it with one call (`handle_command`, `handle_datagram` or `handle_beat`), then drain
+/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) until both are empty.
+#[derive(Debug)]
+pub struct Shard {
+    worker: u8,
+    epoch: Instant,
+    /// Last beat that was handled.
+    beat: u64,
+    /// By slot.
+    sessions: Vec<Option<Box<Session>>>,
+    open: usize,
+    /// Sessions with frames between the ticks of 20 ms.
+    odd: usize,
+    /// Slots of sessions that hold packets back.
+    holding: Vec<u32>,
+    output: Output,
+    random: Random,
+    stats: ShardStats,
+    /// Continuity violations of sessions that are closed.
+    violations_before: u64,
+}
+
+impl Shard {
+    /// A shard without sessions, whose grid begins `now`.
+    #[must_use]
+    pub fn new(config: ShardConfig, now: Instant) -> Self {
+        let mut output = Output::default();
+        output.reserve(config.sessions.max(1));
+        Self {
+            worker: config.worker,
+            epoch: now,
+            beat: FIRST_BEAT,
+            sessions: Vec::with_capacity(config.sessions),
+            open: 0,
+            odd: 0,
+            holding: Vec::with_capacity(config.sessions),
+            output,
+            random: Random::new(config.seed),
+            stats: ShardStats::default(),
+            violations_before: 0,
+        }
+    }
+
+    /// Does what is asked. Commands for sessions that are gone are counted and ignored.
+    pub fn handle_command(&mut self, now: Instant, command: Command) {
+        if let Command::Open(id, config) = command {
+            self.open(now, id, *config);
+            return;
+        }
+        let Some(index) = self.index(command.session()) else {
+            self.stats.stale_commands += 1;
+            return;
+        };
+        let beat = self.beat_at(now);
+        let Some(session) = &mut self.sessions[index] else { return };
+        match command {
+            Command::Open(..) => {}
+            Command::Configure(_, config) => {
+                self.odd -= usize::from(session.is_odd());
+                session.configure(now, *config);
+                self.odd += usize::from(session.is_odd());
+                self.relink(index, beat);
+            }
+            Command::Feed(id, feed) => self.set_feed(id, index, feed, beat),
+            Command::Play(_, player, playback) => {
+                session.play(Player::new(player, *playback), &mut self.output);
+            }
+            Command::StopPlay(_, player) if session.is_playing(player) => {
+                session.stop_play(FinishReason::Stopped, &mut self.output);
+            }
+            Command::StopPlay(..) => {}
+            Command::SendDigits(id, digits) => {
+                if digits.steps.is_empty() || !session.digits().push(&digits) {
+                    self.output.event(Event::DigitsSent(id));
+                }
+            }
+            Command::Tap(_, tap, recorder) => {
+                session.tap(tap, recorder, beat);
+                self.refresh(index, beat);
+            }
+            Command::Untap(_, tap) => {
+                session.untap(Some(tap), &mut self.output);
+                self.refresh(index, beat);
+            }
+            Command::Close(_) => self.close(now, index),
+        }
+    }
+
+    /// Takes in a datagram from one of a session's sockets.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        channel: Channel,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        self.stats.datagrams += 1;
+        let Some(index) = self.index(id) else { return };
+        let beat = self.beat_at(now);
+        let Some(session) = &mut self.sessions[index] else { return };
+        match (rtp::classify(datagram), channel) {
+            (Class::Rtp, Channel::Rtp) => {}
+            (Class::Rtcp, _) => {
+                session.handle_rtcp(now, channel, from, datagram);
+                return;
+            }
+            (Class::Rtp | Class::Stun | Class::Dtls | Class::Other, _) => {
+                session.count_invalid();
+                return;
+            }
+        }
+        let before = session.shape();
+        let Some(accepted) = session.handle_rtp(now, from, datagram, &mut self.output) else { return };
+        if session.shape() != before {
+            self.refresh(index, beat);
+        }
+        self.spread(index, beat, now, &accepted);
+    }
+
+    /// Moves the grid on to `now`. Call it every [`BEAT`]; a call that is late by less than a frame makes up for
+    /// the beats between, a later one skips what is over.
+    pub fn handle_beat(&mut self, now: Instant) {
+        let current = self.beat_at(now);
+        if current <= self.beat {
+            return;
+        }
+        if self.open > 0 && now.saturating_duration_since(self.instant(self.beat + 1)) > BEAT {
+            self.stats.late_beats += 1;
+        }
+        let first = (self.beat + 1).max((current + 1).saturating_sub(SLOTS));
+        self.release_held(current, now);
+        for beat in first..=current {
+            self.beat = beat;
+            self.run_beat(beat, now);
+        }
+    }
+
+    /// When [`handle_beat`](Self::handle_beat) is due; `None` without sessions.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (self.open > 0).then(|| self.instant(self.beat + 1))
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.output.poll_transmit()
+    }
+
+    /// The next fact to tell.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.output.poll_event()
+    }
+
+    /// Counters, summed up now.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        let open: u64 =
+            self.sessions.iter().flatten().map(|session| session.stats().continuity_violations).sum();
+        ShardStats {
+            sessions: self.open as u64,
+            transmits: self.output.produced,
+            continuity_violations: self.violations_before + open,
+            ..self.stats
+        }
+    }
+
+    /// Sessions open now.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.open
+    }
+
+    /// A session that is open. Its `Display` shows the live chain.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(self.index(id)?)?.as_deref()
+    }
+
+    // ---- sessions ----------------------------------------------------------------------------------------------
+
+    fn index(&self, id: SessionId) -> Option<usize> {
+        let session = self.sessions.get(id.slot() as usize)?.as_ref()?;
+        (session.id() == id && id.worker() == self.worker).then_some(id.slot() as usize)
+    }
+
+    fn open(&mut self, now: Instant, id: SessionId, config: crate::config::SessionConfig) {
+        if id.worker() != self.worker || id.slot() > MAX_SLOT {
+            self.stats.stale_commands += 1;
+            return;
+        }
+        let index = id.slot() as usize;
+        if self.sessions.get(index).is_some_and(Option::is_some) {
+            self.close(now, index);
+        }
+        // Nobody was there to be late for.
+        if self.open == 0 {
+            self.beat = self.beat.max(self.beat_at(now));
+        }
+        if self.sessions.len() <= index {
+            self.sessions.resize_with(index + 1, || None);
+        }
+        let session = Box::new(Session::new(id, config, now, &mut self.random));
+        self.odd += usize::from(session.is_odd());
+        self.sessions[index] = Some(session);
+        self.open += 1;
+        self.output.reserve(self.open);
+        self.holding.reserve(self.open.saturating_sub(self.holding.len()));
+    }
+
+    fn close(&mut self, now: Instant, index: usize) {
+        let beat = self.beat_at(now);
+        let Some(mut session) = self.sessions[index].take() else { return };
+        self.open -= 1;
+        self.odd -= usize::from(session.is_odd());
+        self.holding.retain(|&slot| slot as usize != index);
+        for &listener in session.listeners() {
+            if let Some(listener) = self.index(listener).and_then(|index| self.sessions[index].as_mut()) {
+                listener.set_feed(Feed::Silence);
+            }
+        }
+        self.unlink(session.id(), session.feed(), beat);
+        session.close(beat, now, &mut self.output);
+        self.violations_before += session.stats().continuity_violations;
+    }
+
+    // ---- who hears whom ----------------------------------------------------------------------------------------
+
+    fn set_feed(&mut self, id: SessionId, index: usize, feed: Feed, beat: u64) {
+        let Some(session) = &mut self.sessions[index] else { return };
+        let before = session.feed();
+        session.set_feed(feed);
+        self.unlink(id, before, beat);
+        if let Feed::Session(source) = feed
+            && let Some(source) = self.index(source)
+            && let Some(session) = &mut self.sessions[source]
+        {
+            session.add_listener(id);
+            self.refresh(source, beat);
+        }
+    }
+
+    fn unlink(&mut self, listener: SessionId, feed: Feed, beat: u64) {
+        if let Feed::Session(source) = feed
+            && let Some(source) = self.index(source)
+            && let Some(session) = &mut self.sessions[source]
+        {
+            session.remove_listener(listener);
+            self.refresh(source, beat);
+        }
+    }
+
+    /// After a session changed its codecs: how it is heard, and how it hears.
+    fn relink(&mut self, index: usize, beat: u64) {
+        self.refresh(index, beat);
+        let Some(session) = &self.sessions[index] else { return };
+        if let Feed::Session(source) = session.feed()
+            && let Some(source) = self.index(source)
+        {
+            self.refresh(source, beat);
+        }
+    }
+
+    /// Chooses for every listener of a source between packets and decoded audio, and decodes if somebody needs it.
+    fn refresh(&mut self, source: usize, beat: u64) {
+        let mut decoded = false;
+        let mut number = 0;
+        while let Some(listener) = self.listener(source, number) {
+            number += 1;
+            let Some(listener) = self.index(listener) else { continue };
+            let (Some(from), Some(to)) = (&self.sessions[source], &self.sessions[listener]) else { continue };
+            let path = to.path_from(from);
+            decoded |= path == Path::Decoded;
+            if let Some(to) = &mut self.sessions[listener] {
+                to.set_path(path);
+            }
+        }
+        if let Some(session) = &mut self.sessions[source] {
+            session.set_decoding(decoded, beat);
+        }
+    }
+
+    fn listener(&self, source: usize, number: usize) -> Option<SessionId> {
+        self.sessions[source].as_ref()?.listeners().get(number).copied()
+    }
+
+    /// Hands a packet of a session on to those who hear it as packets.
+    fn spread(&mut self, source: usize, beat: u64, now: Instant, accepted: &Accepted<'_>) {
+        let header = &accepted.packet.header;
+        let mut relayed = Relayed {
+            sequence: accepted.arrival.sequence,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload: accepted.packet.payload,
+        };
+        if accepted.content == Content::Digit {
+            // Digits are pressed anew on the other side; their packets only take up sequence numbers.
+            relayed.payload = &[];
+            let Some(session) = &mut self.sessions[source] else { return };
+            let edges = session.handle_digit(now, &accepted.packet, &mut self.output);
+            for edge in edges {
+                self.pass_key_on(source, edge);
+            }
+        }
+        let mut number = 0;
+        while let Some(listener) = self.listener(source, number) {
+            number += 1;
+            let Some(index) = self.index(listener) else { continue };
+            let Some(session) = &mut self.sessions[index] else { continue };
+            if session.path() == Path::Relay && session.relay(beat, now, &relayed, &mut self.output) {
+                let slot = index as u32;
+                if !self.holding.contains(&slot) {
+                    self.holding.push(slot);
+                }
+            }
+        }
+    }
+
+    fn pass_key_on(&mut self, source: usize, edge: Edge) {
+        let mut number = 0;
+        while let Some(listener) = self.listener(source, number) {
+            number += 1;
+            if let Some(listener) = self.index(listener).and_then(|index| self.sessions[index].as_mut()) {
+                match edge {
+                    Edge::Down(code) => listener.press_key(code),
+                    Edge::Up(..) => listener.release_key(),
+                }
+            }
+        }
+    }
+
+    // ---- the grid ----------------------------------------------------------------------------------------------
+
+    fn beat_at(&self, now: Instant) -> u64 {
+        FIRST_BEAT + (now.saturating_duration_since(self.epoch).as_nanos() / BEAT.as_nanos()) as u64
+    }
+
+    fn instant(&self, beat: u64) -> Instant {
+        let nanos = (beat - FIRST_BEAT).saturating_mul(BEAT.as_nanos() as u64);
+        self.epoch + Duration::from_nanos(nanos)
+    }
+
+    /// Lets go of packets that waited long enough for one before them.
+    fn release_held(&mut self, beat: u64, now: Instant) {
+        let Self { holding, sessions, output, .. } = self;
+        holding.retain(|&slot| {
+            sessions[slot as usize].as_mut().is_some_and(|session| session.relay_held(beat, now, output))
+        });
+    }
+
+    /// Everything of one beat: first what is said, then what is heard, so that nobody waits a tick longer.
+    fn run_beat(&mut self, beat: u64, now: Instant) {
+        let phase = (beat % SLOTS) as usize;
+        for index in (phase..self.sessions.len()).step_by(SLOTS as usize) {
+            let Some(session) = &mut self.sessions[index] else { continue };
+            session.look_after(beat, now, &mut self.output);
+            if let Some(edge) = session.expire_digit(now, &mut self.output) {
+                self.pass_key_on(index, edge);
+            }
+        }
+        self.send_frames(phase, beat, now);
+        // Frames of 10 and 30 ms are due half-way between, too.
+        if self.odd > 0 {
+            self.send_frames((phase + SLOTS as usize / 2) % SLOTS as usize, beat, now);
+        }
+    }
+
+    fn send_frames(&mut self, phase: usize, beat: u64, now: Instant) {
+        for index in (phase..self.sessions.len()).step_by(SLOTS as usize) {
+            let Some(session) = &self.sessions[index] else { continue };
+            if !session.is_due(beat) {
+                continue;
+            }
+            let said =
+                session.wants().and_then(|(source, from)| self.said(source, from, session.frame_samples()));
+            if let Some(session) = &mut self.sessions[index] {
+                self.stats.skipped_frames += session.send_frame(beat, now, said, &mut self.output);
+            }
+        }
+    }
+
+    /// The next frame of what a session said, and where it goes on.
+    fn said(&self, source: SessionId, from: Option<u64>, length: usize) -> Option<(Frame, u64)> {
+        let source = self.session(source)?;
+        let mut frame = Frame::silence(length, SAMPLE_RATE);
+        let next = source.read_said(from, frame.samples_mut())?;
+        Some((frame, next))
+    }
+}
+
+/// Beats count from here, so that every session's phase fits before it.
+const FIRST_BEAT: u64 = SLOTS;
+
+/// Highest slot; a mistaken id must not make us allocate without bound.
+const MAX_SLOT: u32 = 1 << 20;
+
+const SAMPLE_RATE: u32 = 8_000;

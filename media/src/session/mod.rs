@@ -1,1 +1,418 @@
-//! (to be written)
+//! One session is one remote party's media: what it says comes in, what it hears goes out.
+
+pub(crate) mod frames;
+pub(crate) mod jitter_buffer;
+pub(crate) mod latch;
+pub(crate) mod playout;
+pub(crate) mod receive;
+pub(crate) mod reports;
+pub(crate) mod send;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    codec::Codec,
+    command::{Feed, PlayerId, SessionId, TapId},
+    config::SessionConfig,
+    dtmf::DigitSender,
+    event::{Event, FinishReason},
+    graph::{
+        Fade,
+        player::Player,
+        recorder::{Recorder, Track},
+        relay::Relay,
+        tones::Tone,
+    },
+    shard::{Output, Random},
+    stats::SessionStats,
+    time::{BEAT, SLOTS},
+};
+use playout::Playout;
+use receive::Receive;
+use reports::Reports;
+use send::Egress;
+
+/// Without RTP or RTCP for so long, media has stopped.
+pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// One remote party's media. Owned by a [`crate::Shard`].
+pub struct Session {
+    id: SessionId,
+    config: SessionConfig,
+    /// Samples of a packet of ours.
+    frame: usize,
+    egress: Egress,
+    receive: Receive,
+    reports: Reports,
+    /// There while somebody hears or records decoded audio.
+    playout: Option<Box<Playout>>,
+    feed: Feed,
+    path: Path,
+    relay: Relay,
+    /// Where the source's decoded audio goes on, on its clock.
+    read_from: Option<u64>,
+    tone: Option<Tone>,
+    player: Option<Player>,
+    fade: Fade,
+    digits: DigitSender,
+    digit_tone: Option<(u8, Tone)>,
+    /// The source holds a key down that we pass on.
+    relays_key: bool,
+    /// Who hears this session.
+    listeners: Vec<SessionId>,
+    taps: Vec<Tap>,
+    last_tick: Option<u64>,
+    skipped: u64,
+    late: u64,
+    concealed: u64,
+}
+
+/// How audio of the source comes here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Path {
+    /// There is no source.
+    #[default]
+    None,
+    /// As packets, at once.
+    Relay,
+    /// Decoded, on our tick.
+    Decoded,
+}
+
+#[derive(Debug)]
+struct Tap {
+    id: TapId,
+    recorder: Box<Recorder>,
+    /// Clock when it began.
+    start: u64,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, config: SessionConfig, now: Instant, random: &mut Random) -> Self {
+        let egress = Egress::new(random.next_u32(), random.next_u32() as u16, random.next_u32());
+        let mut session = Self {
+            id,
+            frame: 0,
+            egress,
+            receive: Receive::new(now),
+            reports: Reports::new(now, random.next_u64()),
+            playout: None,
+            feed: Feed::Silence,
+            path: Path::None,
+            relay: Relay::default(),
+            read_from: None,
+            tone: None,
+            player: None,
+            fade: Fade::default(),
+            digits: DigitSender::new(config.send.codec.clock_rate()),
+            digit_tone: None,
+            relays_key: false,
+            listeners: Vec::with_capacity(4),
+            taps: Vec::with_capacity(2),
+            last_tick: None,
+            skipped: 0,
+            late: 0,
+            concealed: 0,
+            config: SessionConfig::default(),
+        };
+        session.configure(now, config);
+        session
+    }
+
+    /// Applies the result of an offer/answer. The outgoing stream goes on.
+    pub(crate) fn configure(&mut self, now: Instant, config: SessionConfig) {
+        let frame = config.send.codec.samples(normal_ptime(config.ptime_ms));
+        if frame != self.frame {
+            self.frame = frame;
+            self.egress.align(frame as u64);
+            self.relay.reset();
+            self.last_tick = None;
+        }
+        self.receive.latch.configure(now, config.latch, config.remote, config.signaling_ip);
+        self.reports.configure(&config);
+        self.config = SessionConfig { ptime_ms: normal_ptime(config.ptime_ms), ..config };
+    }
+
+    /// The name of the session.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Where RTP is sent: the learned address, or that of the SDP.
+    #[must_use]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.receive.latch.destination()
+    }
+
+    /// What the session hears when nothing is played.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        self.feed
+    }
+
+    /// What it measured so far.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        let (late, concealed) =
+            self.playout.as_ref().map_or((0, 0), |playout| (playout.late, playout.concealed));
+        let reception = &self.receive.reception;
+        SessionStats {
+            received: self.receive.packets,
+            received_bytes: self.receive.bytes,
+            sent: self.egress.packets(),
+            sent_bytes: self.egress.bytes(),
+            lost: reception.lost(),
+            duplicates: reception.duplicates(),
+            reordered: reception.reordered(),
+            late: self.late + late,
+            concealed: self.concealed + concealed,
+            wrong_source: self.receive.wrong_source,
+            invalid: self.receive.invalid,
+            jitter: reception.jitter(),
+            continuity_violations: self.egress.violations(),
+            skipped: self.skipped,
+            round_trip_us: self.reports.round_trip_us(),
+            remote_fraction_lost: self.reports.remote_fraction_lost(),
+        }
+    }
+
+    /// Sub-slot of the frame in which the session sends.
+    fn phase(&self) -> u64 {
+        u64::from(self.id.slot()) % SLOTS
+    }
+
+    /// The worker's grid in samples, as this session counts: a multiple of the frame when it is due.
+    fn clock(&self, beat: u64) -> u64 {
+        (beat - self.phase()) * BEAT_SAMPLES
+    }
+
+    /// Whether a frame of ours is due at that beat.
+    pub(crate) fn is_due(&self, beat: u64) -> bool {
+        self.clock(beat).is_multiple_of(self.frame as u64)
+    }
+
+    /// Samples of a packet of ours.
+    pub(crate) fn frame_samples(&self) -> usize {
+        self.frame
+    }
+
+    /// Whether frames come between the ticks of 20 ms, too.
+    pub(crate) fn is_odd(&self) -> bool {
+        !self.frame.is_multiple_of(playout::FRAME)
+    }
+
+    /// What decides whether packets can be passed on as they are.
+    pub(crate) fn shape(&self) -> (Option<Codec>, Option<usize>, bool) {
+        self.receive.shape()
+    }
+
+    /// Counts a datagram that is neither RTP nor RTCP.
+    pub(crate) fn count_invalid(&mut self) {
+        self.receive.invalid += 1;
+    }
+
+    // ---- who hears whom ----------------------------------------------------------------------------------------
+
+    pub(crate) fn listeners(&self) -> &[SessionId] {
+        &self.listeners
+    }
+
+    pub(crate) fn add_listener(&mut self, listener: SessionId) {
+        self.listeners.push(listener);
+    }
+
+    pub(crate) fn remove_listener(&mut self, listener: SessionId) {
+        self.listeners.retain(|&known| known != listener);
+    }
+
+    pub(crate) fn set_feed(&mut self, feed: Feed) {
+        if let Some(tone) = &mut self.tone
+            && self.player.is_none()
+        {
+            self.fade.start(|out| tone.fill(out));
+        }
+        self.feed = feed;
+        self.tone = match feed {
+            Feed::Tone(spec) => Some(Tone::new(spec)),
+            Feed::Silence | Feed::Session(_) => None,
+        };
+        self.set_path(Path::None);
+    }
+
+    /// Whether packets of `source` can go out as they are.
+    pub(crate) fn path_from(&self, source: &Self) -> Path {
+        let codec = source.receive.codec().unwrap_or(source.config.send.codec);
+        if codec == self.config.send.codec && source.receive.is_regular(self.frame) {
+            Path::Relay
+        } else {
+            Path::Decoded
+        }
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        self.path
+    }
+
+    pub(crate) fn set_path(&mut self, path: Path) {
+        if path != self.path {
+            self.path = path;
+            self.relay.reset();
+            self.read_from = None;
+        }
+        if path == Path::None {
+            self.release_key();
+        }
+    }
+
+    /// Decodes, or stops decoding, what the peer says.
+    pub(crate) fn set_decoding(&mut self, decoded_listener: bool, beat: u64) {
+        let wanted = decoded_listener || !self.taps.is_empty();
+        match &self.playout {
+            None if wanted => self.playout = Some(Box::new(Playout::new(self.clock(beat)))),
+            Some(playout) if !wanted => {
+                self.late += playout.late;
+                self.concealed += playout.concealed;
+                self.playout = None;
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    // ---- playback, digits, taps --------------------------------------------------------------------------------
+
+    pub(crate) fn play(&mut self, player: Player, out: &mut Output) {
+        if let Some(tone) = &mut self.tone
+            && self.player.is_none()
+        {
+            self.fade.start(|next| tone.fill(next));
+        }
+        self.stop_play(FinishReason::Replaced, out);
+        self.player = Some(player);
+        self.relay.reset();
+        self.read_from = None;
+        self.release_key();
+    }
+
+    pub(crate) fn is_playing(&self, id: PlayerId) -> bool {
+        self.player.as_ref().is_some_and(|player| player.id() == id)
+    }
+
+    /// Ends a running playback; what was about to be heard fades out in the next frame.
+    pub(crate) fn stop_play(&mut self, reason: FinishReason, out: &mut Output) {
+        let Some(mut player) = self.player.take() else { return };
+        let (id, played_ms) = (player.id(), player.played_ms());
+        if player.is_started() {
+            self.fade.start(|next| {
+                player.advance(next.len(), |prompt, part, at| {
+                    next[at..at + part.len()].copy_from_slice(&prompt.samples()[part]);
+                });
+            });
+        }
+        out.event(Event::PlayFinished { session: self.id, player: id, reason, played_ms });
+    }
+
+    pub(crate) fn digits(&mut self) -> &mut DigitSender {
+        &mut self.digits
+    }
+
+    /// The source pressed a key: it goes down here too, if its audio is what is heard.
+    pub(crate) fn press_key(&mut self, code: u8) {
+        if self.player.is_none() && self.sends() {
+            self.digits.press(code);
+            self.relays_key = true;
+        }
+    }
+
+    /// The source released its key, or is no longer heard.
+    pub(crate) fn release_key(&mut self) {
+        if std::mem::take(&mut self.relays_key) {
+            self.digits.release();
+        }
+    }
+
+    pub(crate) fn tap(&mut self, id: TapId, recorder: Box<Recorder>, beat: u64) {
+        let start = self.clock(beat);
+        self.taps.push(Tap { id, recorder, start });
+    }
+
+    /// Ends one tap, or all of them.
+    pub(crate) fn untap(&mut self, id: Option<TapId>, out: &mut Output) {
+        let session = self.id;
+        self.taps.retain(|tap| {
+            let ends = id.is_none_or(|id| id == tap.id);
+            if ends {
+                out.event(Event::TapEnded(session, tap.id));
+            }
+            !ends
+        });
+    }
+
+    fn record(&mut self, track: Track, clock: u64, samples: &[i16]) {
+        for tap in &mut self.taps {
+            // What lies before the tap is not recorded.
+            let skip = tap.start.saturating_sub(clock).min(samples.len() as u64) as usize;
+            tap.recorder.push(track, clock.saturating_sub(tap.start), &samples[skip..]);
+        }
+    }
+
+    /// The last words: a BYE for the peer, the end of everything that runs, and the figures.
+    pub(crate) fn close(&mut self, beat: u64, now: Instant, out: &mut Output) {
+        self.stop_play(FinishReason::Closed, out);
+        self.untap(None, out);
+        self.send_goodbye(beat, now, out);
+        out.event(Event::Closed(self.id, Box::new(self.stats())));
+    }
+
+    /// Whether anything of ours may leave.
+    fn sends(&self) -> bool {
+        self.config.direction.sends() && self.destination().is_some()
+    }
+}
+
+/// The live chain, as it is now.
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let said = self.receive.codec().unwrap_or(self.config.send.codec);
+        write!(f, "{:?}: said {said}", self.id)?;
+        if self.playout.is_some() {
+            f.write_str(" → jitter 40 ms → conceal")?;
+        }
+        f.write_str("; heard ")?;
+        match (&self.player, self.feed, self.path) {
+            (Some(player), ..) => write!(f, "{:?}", player.prompt())?,
+            (None, Feed::Silence, _) | (None, Feed::Session(_), Path::None) => f.write_str("silence")?,
+            (None, Feed::Tone(_), _) => f.write_str("tone")?,
+            (None, Feed::Session(source), Path::Relay) => write!(f, "{source:?} → relay")?,
+            (None, Feed::Session(source), Path::Decoded) => write!(f, "{source:?} → encode")?,
+        }
+        write!(f, " → {} {} ms", self.config.send.codec, self.config.ptime_ms)?;
+        match self.destination() {
+            Some(address) if self.receive.latch.is_locked() => write!(f, " → {address}"),
+            Some(address) => write!(f, " → {address} (announced)"),
+            None => f.write_str(" → nowhere yet"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A packet time we can send: a multiple of 10 ms up to 60.
+fn normal_ptime(ptime_ms: u8) -> u8 {
+    match ptime_ms {
+        10 | 20 | 30 | 40 | 60 => ptime_ms,
+        50 => 40,
+        61.. => 60,
+        _ => 20,
+    }
+}
+
+/// Samples of a beat at 8 kHz.
+const BEAT_SAMPLES: u64 = BEAT.as_millis() as u64 * 8;

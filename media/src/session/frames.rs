@@ -1,0 +1,363 @@
+//! What leaves at each tick, and what passes by in between.
+
+use std::time::Instant;
+
+use super::{
+    Path, Session,
+    playout::FRAME,
+    receive::{Accepted, Content},
+};
+use crate::{
+    command::SessionId,
+    dsp::tone::ToneSpec,
+    dtmf::{DigitFrame, Edge, EventPacket},
+    event::{Event, FinishReason},
+    graph::{
+        Fade, Frame,
+        recorder::Track,
+        relay::{Relayed, Turn},
+        tones::Tone,
+    },
+    rtp::{HEADER_LEN, Header, Packet},
+    shard::{Channel, Output},
+};
+
+impl Session {
+    // ---- in ----------------------------------------------------------------------------------------------------
+
+    /// Takes in a datagram that looks like RTP. Returns what listeners may hear of it.
+    pub(crate) fn handle_rtp<'a>(
+        &mut self,
+        now: Instant,
+        from: std::net::SocketAddr,
+        datagram: &'a [u8],
+        out: &mut Output,
+    ) -> Option<Accepted<'a>> {
+        let accepted = self.receive.accept(now, from, datagram, &self.config)?;
+        if self.receive.starts() {
+            out.event(Event::MediaStarted(self.id));
+        }
+        if let Some(address) = accepted.learned {
+            out.event(Event::Latched(self.id, address));
+        }
+        if accepted.restarted
+            && let Some(playout) = &mut self.playout
+        {
+            playout.restart();
+        }
+        // What a held peer says is nobody's business.
+        if !self.config.direction.receives() || !accepted.arrival.is_new() {
+            return None;
+        }
+        if let (Content::Audio(codec), Some(playout)) = (accepted.content, &mut self.playout) {
+            let Packet { header, payload } = accepted.packet;
+            playout.insert(header.timestamp, header.marker, codec, payload);
+        }
+        Some(accepted)
+    }
+
+    /// Takes in a telephone event and tells which keys moved.
+    pub(crate) fn handle_digit(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        out: &mut Output,
+    ) -> crate::dtmf::Edges {
+        let edges = self.receive.digits.handle(now, &packet.header, packet.payload);
+        for edge in edges {
+            self.tell_digit(edge, out);
+        }
+        edges
+    }
+
+    /// A key whose packets stopped coming is up.
+    pub(crate) fn expire_digit(&mut self, now: Instant, out: &mut Output) -> Option<Edge> {
+        let edge = self.receive.digits.handle_timeout(now)?;
+        self.tell_digit(edge, out);
+        Some(edge)
+    }
+
+    fn tell_digit(&self, edge: Edge, out: &mut Output) {
+        out.event(match edge {
+            Edge::Down(code) => Event::DigitDown(self.id, code),
+            Edge::Up(code, ms) => Event::DigitUp(self.id, code, ms),
+        });
+    }
+
+    /// What has to be looked after once per tick, whatever is heard.
+    pub(crate) fn look_after(&mut self, beat: u64, now: Instant, out: &mut Output) {
+        let may_send = self.config.direction.receives();
+        if self.receive.stops(now, may_send) {
+            out.event(Event::MediaStopped(self.id));
+        }
+        self.send_report_if_due(beat, now, out);
+        let clock = self.clock(beat);
+        if let Some(playout) = &mut self.playout {
+            let said = playout.produce(clock + FRAME as u64);
+            self.record(Track::Said, clock, &said);
+        }
+    }
+
+    /// Copies what the peer said from `from` on into a listener's frame. Without `from`, or when that is over, the
+    /// listener begins with the latest. Returns where it goes on.
+    pub(crate) fn read_said(&self, from: Option<u64>, out: &mut [i16]) -> Option<u64> {
+        let playout = self.playout.as_ref()?;
+        let length = out.len() as u64;
+        if let Some(from) = from
+            && playout.read(from, out).is_some()
+        {
+            return Some(from + length);
+        }
+        // Frames of another length than the source's need one frame in stock.
+        let stock = if out.len().is_multiple_of(FRAME) { 0 } else { FRAME as u64 };
+        let from = playout.produced().checked_sub(length + stock)?;
+        playout.read(from, out)?;
+        Some(from + length)
+    }
+
+    // ---- out: packets that pass by -----------------------------------------------------------------------------
+
+    /// Passes a packet of the source on. Returns whether packets are held back now.
+    pub(crate) fn relay(&mut self, beat: u64, now: Instant, packet: &Relayed<'_>, out: &mut Output) -> bool {
+        if !self.hears_feed() || !self.sends() {
+            self.relay.reset();
+            return false;
+        }
+        match self.relay.offer(now, packet) {
+            Turn::Now => self.pass_on(beat, now, packet, out),
+            Turn::Held => {}
+            Turn::Late => self.late += 1,
+        }
+        self.relay_held(beat, now, out)
+    }
+
+    /// Passes on what was held back and need not wait any longer. Returns whether something still has to.
+    pub(crate) fn relay_held(&mut self, beat: u64, now: Instant, out: &mut Output) -> bool {
+        if !self.hears_feed() || !self.sends() {
+            self.relay.reset();
+        }
+        while let Some(held) = self.relay.follower(now) {
+            self.pass_on(beat, now, &held.packet(), out);
+        }
+        self.relay.is_holding()
+    }
+
+    fn pass_on(&mut self, beat: u64, now: Instant, packet: &Relayed<'_>, out: &mut Output) {
+        if packet.payload.is_empty() {
+            return;
+        }
+        let frame = self.frame as u64;
+        let clock = self.clock(beat) / frame * frame;
+        let Some(position) = self.relay.place(now, &self.egress, clock, frame, packet) else {
+            self.late += 1;
+            return;
+        };
+        let header = self.egress.stamp(position, frame, self.config.send.payload_type);
+        self.transmit(&header, packet.payload, out);
+        if !self.taps.is_empty() {
+            let mut heard = Frame::silence(packet.payload.len(), RATE);
+            self.config.send.codec.decode(packet.payload, heard.samples_mut());
+            self.record(Track::Heard, self.egress.clock(position), heard.samples());
+        }
+    }
+
+    /// Whether the feed is what is heard, not a playback or digits in its place.
+    fn hears_feed(&self) -> bool {
+        self.player.is_none() && !self.fade.is_pending() && self.digits.is_idle()
+    }
+
+    // ---- out: frames of our own --------------------------------------------------------------------------------
+
+    /// The source whose decoded audio goes into the next frame, and from where on.
+    pub(crate) fn wants(&self) -> Option<(SessionId, Option<u64>)> {
+        match self.feed {
+            crate::command::Feed::Session(source)
+                if self.path == Path::Decoded && self.player.is_none() && self.sends() =>
+            {
+                Some((source, self.read_from))
+            }
+            crate::command::Feed::Session(_)
+            | crate::command::Feed::Silence
+            | crate::command::Feed::Tone(_) => None,
+        }
+    }
+
+    /// One tick: sends a frame, unless a relayed packet takes its place. `said` is what the source said. Returns
+    /// how many frames were missed since the last tick.
+    pub(crate) fn send_frame(
+        &mut self,
+        beat: u64,
+        now: Instant,
+        said: Option<(Frame, u64)>,
+        out: &mut Output,
+    ) -> u64 {
+        let (clock, frame) = (self.clock(beat), self.frame as u64);
+        let before = self.last_tick.replace(clock);
+        self.read_from = said.as_ref().map(|(_, next)| *next);
+        if self.destination().is_none() {
+            return 0;
+        }
+        if !self.config.direction.sends() {
+            self.play_unheard(out);
+            return 0;
+        }
+        let missed = before.map_or(0, |before| (clock.saturating_sub(before) / frame).saturating_sub(1));
+        self.skipped += missed;
+        let passes_by = self.path == Path::Relay && self.hears_feed();
+        if passes_by && !self.relay.is_paused(now) {
+            return missed;
+        }
+        let Some(position) = self.egress.place(clock, frame) else { return missed };
+        match self.digits.poll_frame(self.config.ptime_ms) {
+            DigitFrame::Event(packet) => self.send_digit(position, packet, out),
+            DigitFrame::Pause => self.send_audio(position, |_, _| {}, out),
+            DigitFrame::Done => {
+                out.event(Event::DigitsSent(self.id));
+                self.send_heard(position, said, out);
+            }
+            DigitFrame::Idle => self.send_heard(position, said, out),
+        }
+        if passes_by {
+            self.relay.filled();
+        }
+        missed
+    }
+
+    fn send_heard(&mut self, position: u64, said: Option<(Frame, u64)>, out: &mut Output) {
+        if self.player.is_some() {
+            self.send_prompt(position, out);
+        } else if let Some((frame, _)) = said {
+            self.send_audio(position, |_, samples| samples.copy_from_slice(frame.samples()), out);
+        } else if self.tone.is_some() {
+            self.send_audio(
+                position,
+                |session, samples| {
+                    if let Some(tone) = &mut session.tone {
+                        tone.fill(samples);
+                    }
+                },
+                out,
+            );
+        } else if self.fade.is_pending() || !self.taps.is_empty() {
+            self.send_audio(position, |_, _| {}, out);
+        } else {
+            let silence = [self.config.send.codec.silence(); MAX_FRAME];
+            self.send_payload(position, &silence[..self.frame], out);
+        }
+    }
+
+    /// A frame of the playback: copied as it was encoded, unless something has to be mixed into it.
+    fn send_prompt(&mut self, position: u64, out: &mut Output) {
+        let Some(player) = &mut self.player else { return };
+        if player.starts() {
+            out.event(Event::PlayStarted(self.id, player.id()));
+        }
+        let codec = self.config.send.codec;
+        if self.fade.is_pending() || !self.taps.is_empty() {
+            self.send_audio(
+                position,
+                |session, samples| {
+                    let Some(player) = &mut session.player else { return };
+                    player.advance(samples.len(), |prompt, part, at| {
+                        samples[at..at + part.len()].copy_from_slice(&prompt.samples()[part]);
+                    });
+                },
+                out,
+            );
+        } else {
+            let mut payload = [codec.silence(); MAX_FRAME];
+            player.advance(self.frame, |prompt, part, at| {
+                payload[at..at + part.len()].copy_from_slice(&prompt.encoded(codec)[part]);
+            });
+            self.send_payload(position, &payload[..self.frame], out);
+        }
+        self.finish_play(out);
+    }
+
+    /// A playback goes on while the peer holds us and nothing may be sent.
+    fn play_unheard(&mut self, out: &mut Output) {
+        let Some(player) = &mut self.player else { return };
+        if player.starts() {
+            out.event(Event::PlayStarted(self.id, player.id()));
+        }
+        player.advance(self.frame, |_, _, _| {});
+        self.finish_play(out);
+    }
+
+    fn finish_play(&mut self, out: &mut Output) {
+        let Some(player) = self.player.take_if(|player| player.is_finished()) else { return };
+        out.event(Event::PlayFinished {
+            session: self.id,
+            player: player.id(),
+            reason: FinishReason::Ended,
+            played_ms: player.played_ms(),
+        });
+    }
+
+    /// Encodes and sends what `fill` puts into a silent frame.
+    fn send_audio(&mut self, position: u64, fill: impl FnOnce(&mut Self, &mut [i16]), out: &mut Output) {
+        let mut frame = Frame::silence(self.frame, RATE);
+        fill(self, frame.samples_mut());
+        self.fade.mix_into(frame.samples_mut());
+        let mut payload = [0; MAX_FRAME];
+        let length = self.config.send.codec.encode(frame.samples(), &mut payload);
+        self.send_payload(position, &payload[..length], out);
+        if !self.taps.is_empty() {
+            self.record(Track::Heard, self.egress.clock(position), frame.samples());
+        }
+    }
+
+    fn send_payload(&mut self, position: u64, payload: &[u8], out: &mut Output) {
+        let header = self.egress.stamp(position, self.frame as u64, self.config.send.payload_type);
+        self.transmit(&header, payload, out);
+    }
+
+    /// A key is down: a telephone event, or its tone where the peer does not take events.
+    fn send_digit(&mut self, position: u64, packet: EventPacket, out: &mut Output) {
+        let Some(payload_type) = self.config.send_event else {
+            self.send_digit_tone(position, packet, out);
+            return;
+        };
+        if packet.first {
+            self.fade = Fade::default();
+            self.egress.begin_event(position);
+        } else if packet.start {
+            self.egress.continue_event();
+        }
+        let header = self.egress.stamp_event(u64::from(packet.duration), packet.first, payload_type);
+        self.transmit(&header, &packet.payload().to_bytes(), out);
+    }
+
+    fn send_digit_tone(&mut self, position: u64, packet: EventPacket, out: &mut Output) {
+        if packet.first {
+            self.digit_tone = ToneSpec::dtmf(packet.code).map(|spec| (packet.code, Tone::new(spec)));
+        }
+        let tone = if packet.repeat { None } else { self.digit_tone.take() };
+        let Some((code, mut tone)) = tone.filter(|(code, _)| *code == packet.code) else {
+            self.send_audio(position, |_, _| {}, out);
+            return;
+        };
+        self.send_audio(position, |_, samples| tone.fill(samples), out);
+        if packet.end {
+            self.fade.start(|next| tone.fill(next));
+        } else {
+            self.digit_tone = Some((code, tone));
+        }
+    }
+
+    fn transmit(&mut self, header: &Header, payload: &[u8], out: &mut Output) {
+        let Some(destination) = self.destination() else { return };
+        let locked = self.receive.latch.is_locked();
+        self.egress.sent(payload.len());
+        let bytes = out.transmit(self.id, Channel::Rtp, destination, locked, HEADER_LEN + payload.len());
+        header.write(bytes);
+        bytes[HEADER_LEN..].copy_from_slice(payload);
+    }
+}
+
+const RATE: u32 = 8_000;
+
+/// 60 ms of G.711.
+const MAX_FRAME: usize = 480;
+
+const _: () = assert!(MAX_FRAME <= Frame::CAPACITY);

@@ -1,0 +1,166 @@
+//! What a session makes of received RTP: whose it is, what it carries, where it stands in its stream.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::latch::{Latch, Verdict};
+use crate::{
+    codec::Codec,
+    config::SessionConfig,
+    dtmf::EventReceiver,
+    rtp::{Arrival, Order, Packet, Reception},
+};
+
+/// The receiving half of a session, up to decoding.
+#[derive(Debug)]
+pub(crate) struct Receive {
+    pub(crate) latch: Latch,
+    pub(crate) reception: Reception,
+    pub(crate) digits: EventReceiver,
+    /// When the peer was heard last, RTP or RTCP.
+    heard: Instant,
+    /// Between `MediaStarted` and `MediaStopped`.
+    running: bool,
+    /// Codec of the last audio packet.
+    codec: Option<Codec>,
+    /// Payload bytes of the last audio packet, and how many in a row had as many.
+    length: Option<usize>,
+    steady: u8,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) wrong_source: u64,
+    pub(crate) invalid: u64,
+}
+
+/// A packet of the peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted<'a> {
+    pub(crate) packet: Packet<'a>,
+    pub(crate) arrival: Arrival,
+    pub(crate) content: Content,
+    /// The address it came from was just learned.
+    pub(crate) learned: Option<SocketAddr>,
+    /// The stream starts over: timestamps before and after have nothing in common.
+    pub(crate) restarted: bool,
+}
+
+/// What a packet carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Audio(Codec),
+    Digit,
+}
+
+impl Receive {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            latch: Latch::new(now),
+            reception: Reception::new(CLOCK_RATE),
+            digits: EventReceiver::new(CLOCK_RATE),
+            heard: now,
+            running: false,
+            codec: None,
+            length: None,
+            steady: STEADY,
+            packets: 0,
+            bytes: 0,
+            wrong_source: 0,
+            invalid: 0,
+        }
+    }
+
+    /// Checks and counts a datagram that looks like RTP. `None`: it is not for us to hear.
+    pub(crate) fn accept<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &'a [u8],
+        config: &SessionConfig,
+    ) -> Option<Accepted<'a>> {
+        let Some((packet, content)) = Self::parse(datagram, config) else {
+            self.invalid += 1;
+            return None;
+        };
+        let frame = Duration::from_millis(u64::from(config.ptime_ms));
+        let learned = match self.latch.judge(now, from, &packet.header, frame) {
+            Verdict::Accept => None,
+            Verdict::Learned(address) => Some(address),
+            Verdict::Drop => {
+                self.wrong_source += 1;
+                return None;
+            }
+        };
+        self.packets += 1;
+        self.bytes += packet.payload.len() as u64;
+        self.heard = now;
+        let arrival = self.reception.record(now, &packet.header);
+        let restarted = matches!(arrival.order, Order::Restarted);
+        if let Content::Audio(codec) = content
+            && arrival.is_new()
+        {
+            self.codec = Some(codec);
+            self.measure(packet.payload.len());
+        }
+        Some(Accepted { packet, arrival, content, learned, restarted })
+    }
+
+    /// Counts RTCP of the peer as a sign of life.
+    pub(crate) fn heard_reports(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// True when media begins, once.
+    pub(crate) fn starts(&mut self) -> bool {
+        !std::mem::replace(&mut self.running, true)
+    }
+
+    /// True when the peer has been silent for too long, once. While it may not send its silence means nothing.
+    pub(crate) fn stops(&mut self, now: Instant, may_send: bool) -> bool {
+        if !may_send {
+            self.heard = now;
+        }
+        let silent = now.saturating_duration_since(self.heard) >= super::MEDIA_TIMEOUT;
+        silent && std::mem::replace(&mut self.running, false)
+    }
+
+    /// The codec of the peer's audio, as far as it was heard.
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
+    /// Whether packets come in that length, so that they can be passed on as they are.
+    pub(crate) fn is_regular(&self, length: usize) -> bool {
+        self.steady == STEADY && self.length.is_none_or(|known| known == length)
+    }
+
+    /// What decides whether packets can be passed on; when it changes, the decision must be made again.
+    pub(crate) fn shape(&self) -> (Option<Codec>, Option<usize>, bool) {
+        (self.codec, self.length, self.steady == STEADY)
+    }
+
+    fn parse<'a>(datagram: &'a [u8], config: &SessionConfig) -> Option<(Packet<'a>, Content)> {
+        let packet = Packet::parse(datagram).ok()?;
+        let payload_type = packet.header.payload_type;
+        if let Some(format) = config.receive.iter().find(|format| format.payload_type == payload_type) {
+            return Some((packet, Content::Audio(format.codec)));
+        }
+        config.receive_event.contains(&payload_type).then_some((packet, Content::Digit))
+    }
+
+    fn measure(&mut self, length: usize) {
+        match self.length {
+            Some(known) if known != length => self.steady = 0,
+            Some(_) => self.steady = (self.steady + 1).min(STEADY),
+            None => {}
+        }
+        self.length = Some(length);
+    }
+}
+
+/// Timestamp units per second of every codec we have.
+const CLOCK_RATE: u32 = 8_000;
+
+/// After a packet of another length, so many equal ones make a stream regular again.
+const STEADY: u8 = 100;

@@ -1,0 +1,244 @@
+//! Continuity of what leaves: one SSRC, sequence numbers without a gap, timestamps on one clock. Whoever fills the
+//! packets asks here where they belong; changing the feed changes nothing here.
+
+use crate::rtp::Header;
+
+/// The outgoing stream of one session.
+///
+/// Positions are samples on the session's media clock, which runs with real time whether or not anything is
+/// sent. A position is used once. The timestamp of a packet is its position plus a random origin.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    ssrc: u32,
+    sequence: u16,
+    origin: u32,
+    /// First position that is still free.
+    next: u64,
+    /// How far positions run ahead of the worker's clock, because a relayed source did.
+    shift: u64,
+    started: bool,
+    event_start: u64,
+    audit: Audit,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Egress {
+    /// A stream that begins with random numbers, as RFC 3550 §5.1 wants.
+    pub(crate) fn new(ssrc: u32, sequence: u16, origin: u32) -> Self {
+        Self {
+            ssrc,
+            sequence,
+            origin,
+            next: 0,
+            shift: 0,
+            started: false,
+            event_start: 0,
+            audit: Audit::default(),
+            packets: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn violations(&self) -> u64 {
+        self.audit.violations
+    }
+
+    /// First position that is still free.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The worker's clock as a position.
+    pub(crate) fn position(&self, clock: u64) -> u64 {
+        clock + self.shift
+    }
+
+    /// The worker's clock at a position.
+    pub(crate) fn clock(&self, position: u64) -> u64 {
+        position.saturating_sub(self.shift)
+    }
+
+    /// Timestamp of the worker's clock, for sender reports.
+    pub(crate) fn timestamp(&self, clock: u64) -> u32 {
+        self.origin.wrapping_add(self.position(clock) as u32)
+    }
+
+    /// Keeps positions on the grid of another packet time.
+    pub(crate) fn align(&mut self, frame: u64) {
+        self.shift = self.shift.next_multiple_of(frame);
+    }
+
+    /// Where an own frame goes at `clock`. `None`: a relayed packet already stands there, this frame is not needed.
+    pub(crate) fn place(&mut self, clock: u64, frame: u64) -> Option<u64> {
+        let position = self.position(clock);
+        let ahead = self.next.saturating_sub(position);
+        if ahead == 0 {
+            return Some(position);
+        }
+        if ahead <= frame {
+            return None;
+        }
+        // The relayed source ran further ahead than one frame. Going back would repeat timestamps, waiting would
+        // be heard, so the clock goes along; by whole frames, it stays on its grid.
+        self.shift += ahead.div_ceil(frame) * frame;
+        Some(self.position(clock))
+    }
+
+    /// The header of an audio packet at `position`, which must be free.
+    pub(crate) fn stamp(&mut self, position: u64, length: u64, payload_type: u8) -> Header {
+        // RFC 3551 §4.1: the first packet after a gap is marked.
+        let marker = !self.started || position != self.next;
+        let header = self.header(position, marker, payload_type);
+        self.audit.packet(&header, length as u32, Kind::Audio);
+        self.next = self.next.max(position + length);
+        self.started = true;
+        header
+    }
+
+    /// Declares `position` the start of a telephone event.
+    pub(crate) fn begin_event(&mut self, position: u64) {
+        self.event_start = position;
+    }
+
+    /// The next segment of a telephone event that outgrew its duration field (RFC 4733 §2.5.1.3).
+    pub(crate) fn continue_event(&mut self) {
+        self.event_start = self.next;
+    }
+
+    /// The header of a packet of the current telephone event, which lasts `duration` samples so far.
+    pub(crate) fn stamp_event(&mut self, duration: u64, first: bool, payload_type: u8) -> Header {
+        // RFC 4733 §2.5.1.2: all packets of an event carry the time of its start; the first one is marked.
+        let header = self.header(self.event_start, first, payload_type);
+        self.audit.packet(&header, duration as u32, Kind::Event);
+        self.next = self.next.max(self.event_start + duration);
+        self.started = true;
+        header
+    }
+
+    /// Counts what left.
+    pub(crate) fn sent(&mut self, payload_bytes: usize) {
+        self.packets += 1;
+        self.bytes += payload_bytes as u64;
+    }
+
+    fn header(&mut self, position: u64, marker: bool, payload_type: u8) -> Header {
+        let timestamp = self.origin.wrapping_add(position as u32);
+        let header = Header { payload_type, marker, sequence: self.sequence, timestamp, ssrc: self.ssrc };
+        self.sequence = self.sequence.wrapping_add(1);
+        header
+    }
+}
+
+/// Looks at nothing but the headers that leave and counts what a receiver would call a breach.
+#[derive(Debug, Default)]
+struct Audit {
+    last: Option<Last>,
+    violations: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    header: Header,
+    /// First timestamp after what was sent so far.
+    end: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Audio,
+    Event,
+}
+
+impl Audit {
+    fn packet(&mut self, header: &Header, length: u32, kind: Kind) {
+        let end = header.timestamp.wrapping_add(length);
+        if let Some(last) = self.last
+            && !Self::follows(last, header, kind)
+        {
+            self.violations += 1;
+        }
+        self.last = Some(Last { header: *header, end, kind });
+    }
+
+    fn follows(last: Last, header: &Header, kind: Kind) -> bool {
+        let ahead = header.timestamp.wrapping_sub(last.end) as i32;
+        let same_event = kind == Kind::Event && last.kind == Kind::Event;
+        let in_time = ahead >= 0 || (same_event && header.timestamp == last.header.timestamp);
+        let marked = kind == Kind::Event || header.marker == (ahead != 0);
+        let ssrc = header.ssrc == last.header.ssrc;
+        ssrc && header.sequence == last.header.sequence.wrapping_add(1) && in_time && marked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_frames_follow_the_clock_and_mark_gaps() {
+        let mut egress = Egress::new(7, 0xFFFF, 0xFFFF_FF00);
+        let first = egress.stamp(160, 160, 0);
+        assert_eq!((first.sequence, first.timestamp, first.marker), (0xFFFF, 0xFFFF_FFA0, true));
+        let position = egress.place(320, 160).unwrap();
+        let second = egress.stamp(position, 160, 0);
+        assert_eq!((second.sequence, second.timestamp, second.marker), (0, 0x40, false));
+        let position = egress.place(640, 160).unwrap();
+        let third = egress.stamp(position, 160, 0);
+        assert_eq!((third.sequence, third.timestamp, third.marker), (1, 0x180, true));
+        assert_eq!(egress.violations(), 0);
+    }
+
+    #[test]
+    fn after_a_relay_that_ran_ahead_a_frame_is_skipped_or_the_clock_goes_along() {
+        let mut egress = Egress::new(7, 1, 0);
+        egress.stamp(160, 160, 0);
+        egress.stamp(320, 160, 0);
+        assert_eq!(egress.place(320, 160), None);
+        assert_eq!(egress.place(480, 160), Some(480));
+        for position in [480, 640, 800] {
+            assert!(!egress.stamp(position, 160, 0).marker);
+        }
+        // The clock says 640, 960 is the first free position.
+        assert_eq!(egress.place(640, 160), Some(960));
+        assert!(!egress.stamp(960, 160, 0).marker);
+        assert_eq!(egress.place(800, 160), Some(1_120));
+        assert_eq!(egress.violations(), 0);
+    }
+
+    #[test]
+    fn an_event_keeps_its_timestamp_and_audio_goes_on_after_it() {
+        let mut egress = Egress::new(7, 1, 0);
+        egress.stamp(160, 160, 0);
+        egress.begin_event(320);
+        for (index, duration) in [160, 320, 480, 480, 480].into_iter().enumerate() {
+            let header = egress.stamp_event(duration, index == 0, 101);
+            assert_eq!((header.timestamp, header.marker), (320, index == 0));
+        }
+        let after = egress.stamp(1_120, 160, 0);
+        assert!(after.marker);
+        assert_eq!(after.sequence, 7);
+        assert_eq!(egress.violations(), 0);
+    }
+
+    #[test]
+    fn a_timestamp_that_goes_back_is_counted() {
+        let mut egress = Egress::new(7, 1, 0);
+        egress.stamp(320, 160, 0);
+        egress.stamp(320, 160, 0);
+        assert_eq!(egress.violations(), 1);
+    }
+}
