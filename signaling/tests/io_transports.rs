@@ -304,7 +304,8 @@ async fn a_refused_connection_is_reported() {
 
 #[tokio::test]
 async fn the_end_of_a_connection_is_told_after_its_last_message() {
-    let (mut transports, local) = bind(Transport::Tcp, Limits::default());
+    let limits = Limits { half_closed: Duration::from_millis(50), ..Limits::default() };
+    let (mut transports, local) = bind(Transport::Tcp, limits);
     let mut peer = TcpStream::connect(local).await.unwrap();
     peer.write_all(&request(1)).await.unwrap();
     drop(peer);
@@ -323,7 +324,6 @@ async fn a_peer_that_finished_sending_still_gets_its_response() {
     let flow = Some(source.flow);
     transports.send(Transmit { flow, ..transmit(Transport::Tcp, source.remote, response(1)) });
     expect(&mut peer, &mut transports, &response(1)).await;
-    assert_eq!(closed(&mut transports).await, source.flow);
 }
 
 #[tokio::test]
@@ -389,7 +389,7 @@ async fn garbage_and_oversized_messages_cost_the_connection() {
 
 #[tokio::test]
 async fn one_address_gets_only_its_share_of_connections() {
-    let limits = Limits { connections_per_ip: 2, ..Limits::default() };
+    let limits = Limits { connections_per_ip: 2, half_closed: Duration::ZERO, ..Limits::default() };
     let (mut transports, local) = bind(Transport::Tcp, limits);
     let mut peers = Vec::new();
     for number in 0..2 {

@@ -23,9 +23,6 @@ use crate::{
     message::framing::{Framed, StreamDecoder},
 };
 
-/// How long an accepted connection whose peer has finished sending may still carry our responses.
-const HALF_CLOSED: Duration = Duration::from_secs(2);
-
 /// How long a written request that saw no sign of life counts as lost when the connection breaks: timer B and F.
 const UNANSWERED: Duration = Duration::from_secs(32);
 
@@ -350,7 +347,7 @@ impl Wire {
         };
         consider(self.begun.map(|at| at + limits.header), Why::SlowWriter);
         consider((!self.pending.is_empty()).then(|| self.written + limits.write), Why::SlowReader);
-        consider(self.finished.map(|at| at + HALF_CLOSED), Why::PeerClosed);
+        consider(self.finished.map(|at| at + limits.half_closed), Why::PeerClosed);
         first
     }
 

@@ -37,6 +37,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a peer may leave what we write unread. Default 32 s.
     pub write: Duration,
+    /// How long a connection whose peer has finished sending may still carry our responses. Default 2 s.
+    pub half_closed: Duration,
     /// How long opening a connection may take. Default 10 s.
     pub connect: Duration,
     /// Bytes queued for one connection. Default 1 MiB.
@@ -54,6 +56,7 @@ impl Default for Limits {
             header: Duration::from_secs(32),
             idle: Duration::from_secs(3_700),
             write: Duration::from_secs(32),
+            half_closed: Duration::from_secs(2),
             connect: Duration::from_secs(10),
             queue: 1 << 20,
             connections_per_ip: 256,
