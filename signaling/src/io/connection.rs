@@ -20,7 +20,7 @@ use tokio::{
 use super::transports::Limits;
 use crate::{
     flow::{FlowId, Source, Transport},
-    message::framing::{Framed, StreamDecoder},
+    message::framing::{Frame, StreamDecoder},
 };
 
 /// How long a written request that saw no sign of life counts as lost when the connection breaks: timer B and F.
@@ -37,6 +37,9 @@ const READ: usize = 16 * 1024;
 
 /// The answer to a keep-alive ping (RFC 5626 §3.5.1).
 const PONG: &[u8] = b"\r\n";
+
+/// Bytes of a ping.
+const PING: usize = 4;
 
 /// What a connection tells its owner.
 #[derive(Debug)]
@@ -258,17 +261,17 @@ impl Wire {
         let mut complete = false;
         while let Some(item) = self.decoder.next() {
             match item {
-                Ok(Framed::Message(bytes)) => {
+                Ok(Frame::Message(bytes)) => {
                     self.ready.push_back(bytes);
                     self.heard = true;
                 }
                 // A peer that does not read gets no more of them.
-                Ok(Framed::Ping) if self.pending.is_empty() => {
+                Ok(Frame::Ping) if self.pending.is_empty() => {
                     connection.queued.fetch_add(PONG.len(), Ordering::Relaxed);
                     self.pending.push_back(Bytes::from_static(PONG));
                     self.written = now;
                 }
-                Ok(Framed::Ping | Framed::Pong) => {}
+                Ok(Frame::Ping) => {}
                 Err(error) => return Err(Why::Garbage(error.to_string())),
             }
             complete = true;
@@ -278,7 +281,8 @@ impl Wire {
             self.begun = None;
             self.unanswered.clear();
         }
-        if self.decoder.is_empty() {
+        // Less may be the first half of a ping, or a pong.
+        if self.decoder.pending() < PING {
             self.begun = None;
         } else {
             self.begun.get_or_insert(now);
