@@ -1,5 +1,6 @@
 //! One file per core that meets bytes of strangers.
 
+mod dress;
 mod endpoint;
 mod rtcp;
 mod rtp;
