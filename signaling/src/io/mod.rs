@@ -11,7 +11,7 @@ mod tcp;
 mod transports;
 mod udp;
 
-//AGENT pub use agent::UserAgent;
+pub use agent::UserAgent;
 pub use transports::{Limits, Received, TransportGauges, Transports};
 
 use std::{
