@@ -21,10 +21,18 @@ const BATCH: usize = 64;
 ///
 /// It has no task of its own. Whoever awaits [`UserAgent::event`] drives it, so do that in a loop; between two events
 /// give commands through [`UserAgent::act`].
-#[derive(Debug)]
 pub struct UserAgent {
     endpoint: Endpoint,
     transports: Transports,
+}
+
+impl std::fmt::Debug for UserAgent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserAgent")
+            .field("listeners", &self.transports.listeners())
+            .field("gauges", &self.endpoint.gauges())
+            .finish_non_exhaustive()
+    }
 }
 
 impl UserAgent {
