@@ -1,1 +1,19 @@
-//! (to be written)
+//! Threads, sockets, clocks and files: shards run here on real media threads.
+//!
+//! [`Engine`] owns the workers; [`Prompts`] loads audio to play, [`RecordingWriter`] stores audio that was heard.
+//! Linux only.
+
+mod affinity;
+mod clock;
+mod engine;
+mod port_range;
+mod prompt_loader;
+mod queue;
+mod recording_writer;
+mod socket;
+mod wav;
+mod worker;
+
+pub use engine::{Engine, EngineConfig, EngineGauges, OpenError, QueueFull};
+pub use prompt_loader::{LoadError, MAX_PROMPT_FILE, Prompts};
+pub use recording_writer::{Layout, RecordedFile, RecordingError, RecordingOutcome, RecordingWriter};

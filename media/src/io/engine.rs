@@ -1,0 +1,388 @@
+//! All workers of a process, and the sessions that are given to them.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Builder, JoinHandle, Thread},
+    time::{Duration, Instant},
+};
+
+use super::{
+    affinity,
+    port_range::{PortRange, QUARANTINE},
+    queue::{self, Sender},
+    socket,
+    worker::{Inbound, Published, Shared, Worker},
+};
+use crate::{
+    command::{Command, SessionId},
+    event::Event,
+    shard::{Shard, ShardConfig, Slots},
+};
+
+/// How an [`Engine`] is laid out.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Media threads, 1 to 255. The default is one per two cores, at least one.
+    pub workers: usize,
+    /// Local address of all RTP sockets; the default is 127.0.0.1. With the unspecified
+    /// address sockets are not connected to their peers: a packet costs about a twentieth more, and packets of
+    /// strangers reach the process before they are dropped.
+    pub bind: IpAddr,
+    /// Ports for RTP (even) and RTCP (the next one). The default is 16384 to 32767.
+    pub ports: RangeInclusive<u16>,
+    /// Ties each worker to a core, the last ones first. The default is true from four cores on: with fewer,
+    /// everything else that runs would be in the way.
+    pub pin: bool,
+    /// Seeds SSRCs, first sequence numbers and the order of the ports. Take it from a random source.
+    pub seed: u64,
+    /// Most sessions at a time on one worker; their memory is reserved at the start. The default is 4096.
+    pub sessions_per_worker: usize,
+    /// How long a pair of ports rests after its session. The default is 2 s.
+    pub quarantine: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let cores = affinity::cores().len();
+        Self {
+            workers: (cores / 2).max(1),
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ports: 16_384..=32_767,
+            pin: cores >= 4,
+            seed: 0,
+            sessions_per_worker: 4096,
+            quarantine: QUARANTINE,
+        }
+    }
+}
+
+/// Why no session could be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// All sessions of the worker, or of all workers, are taken.
+    NoSession,
+    /// No pair of ports is free.
+    NoPort,
+    /// The worker's queue is full: it cannot keep up.
+    QueueFull,
+    /// The system refuses sockets, for instance because too many files are open.
+    Socket(io::ErrorKind),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSession => f.write_str("all media sessions are taken"),
+            Self::NoPort => f.write_str("no pair of RTP ports is free"),
+            Self::QueueFull => f.write_str("a media worker does not keep up with its commands"),
+            Self::Socket(kind) => write!(f, "no RTP socket: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A command that found its worker's queue full, to be sent again later or given up.
+pub struct QueueFull(pub Command);
+
+impl fmt::Debug for QueueFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueueFull({:?})", self.0.session())
+    }
+}
+
+impl fmt::Display for QueueFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the queue of media worker {} is full", self.0.session().worker())
+    }
+}
+
+impl std::error::Error for QueueFull {}
+
+/// What an engine can tell about itself; counters since the start unless said otherwise. The workers' part is
+/// refreshed once a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EngineGauges {
+    /// Media threads.
+    pub workers: usize,
+    /// Sessions open now, counted from [`Engine::open`] until their `Closed` was taken.
+    pub sessions: usize,
+    /// Pairs of ports in use now.
+    pub ports_in_use: usize,
+    /// Pairs of ports that rest after use.
+    pub ports_quarantined: usize,
+    /// Datagrams received.
+    pub datagrams: u64,
+    /// Datagrams produced.
+    pub transmits: u64,
+    /// Datagrams the system refused to send.
+    pub undelivered: u64,
+    /// Beats that began more than a beat late.
+    pub late_beats: u64,
+    /// How late the worst beat of the last second began, µs.
+    pub latest_wake_us: u64,
+    /// Frames of sessions that were skipped because their worker was late.
+    pub skipped_frames: u64,
+    /// Breaches of the egress continuity contract; anything but 0 is a defect.
+    pub continuity_violations: u64,
+    /// Commands for sessions that are gone.
+    pub stale_commands: u64,
+    /// Commands refused because a worker's queue was full.
+    pub queue_full: u64,
+}
+
+/// All media threads of a process. One owner; workers are reached through rings and never locked.
+pub struct Engine {
+    bind: IpAddr,
+    slots: Slots,
+    ports: PortRange,
+    shared: Arc<Shared>,
+    workers: Vec<Handle>,
+    /// Where the search for the next event begins.
+    turn: usize,
+    queue_full: u64,
+}
+
+/// Wakes a thread that waits for events.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+struct Handle {
+    commands: Sender<Inbound>,
+    events: rtrb::Consumer<Event>,
+    published: Arc<Published>,
+    thread: Option<JoinHandle<()>>,
+    /// The RTP port of each session, by slot.
+    ports: Vec<Option<(SessionId, u16)>>,
+}
+
+impl Engine {
+    /// Starts the workers.
+    pub fn start(config: EngineConfig) -> io::Result<Self> {
+        let sessions = config.sessions_per_worker;
+        if !(1..=255).contains(&config.workers) || !(1..=MAX_SESSIONS).contains(&sessions) {
+            let expected = "1 to 255 workers with 1 to 1,000,000 sessions each";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, expected));
+        }
+        // A lower limit shows as `OpenError::Socket` when it is reached.
+        let _ = affinity::raise_open_files();
+        let mut engine = Self {
+            bind: config.bind,
+            slots: Slots::new(config.workers as u8, sessions as u32),
+            ports: PortRange::new(&config.ports, config.quarantine, config.seed),
+            shared: Arc::default(),
+            workers: Vec::with_capacity(config.workers),
+            turn: 0,
+            queue_full: 0,
+        };
+        let cores = affinity::cores();
+        for number in 0..config.workers {
+            let core = config.pin.then(|| cores[cores.len() - 1 - number % cores.len()]);
+            engine.start_worker(number as u8, core, &config)?;
+        }
+        Ok(engine)
+    }
+
+    fn start_worker(&mut self, number: u8, core: Option<usize>, config: &EngineConfig) -> io::Result<()> {
+        let sessions = config.sessions_per_worker;
+        let shard = Shard::new(
+            ShardConfig { worker: number, seed: config.seed.wrapping_add(u64::from(number)), sessions },
+            Instant::now(),
+        );
+        let (commands, inbound) = queue::channel(4 * sessions + 1024)?;
+        let (producer, events) = rtrb::RingBuffer::new(4 * sessions + 1024);
+        let published = Arc::new(Published::default());
+        let worker = Worker::new(
+            shard,
+            inbound,
+            producer,
+            Arc::clone(&self.shared),
+            Arc::clone(&published),
+            sessions,
+        )?;
+        let thread = Builder::new().name(format!("media-{number}")).spawn(move || worker.run(core))?;
+        self.workers.push(Handle {
+            commands,
+            events,
+            published,
+            thread: Some(thread),
+            ports: vec![None; sessions],
+        });
+        Ok(())
+    }
+
+    /// Reserves a session and binds its ports; send [`Command::Open`] next. Returns the RTP address; RTCP is on the
+    /// port above. Sessions that hear each other belong on one worker: `near` names the one to stand beside. A
+    /// session lasts until its [`Event::Closed`], whether it was opened or not.
+    pub fn open(&mut self, near: Option<SessionId>) -> Result<(SessionId, SocketAddr), OpenError> {
+        let id = self.slots.allocate(self.slots.least_used(), near).ok_or(OpenError::NoSession)?;
+        let (port, rtp, rtcp) = match bind_free(&mut self.ports, self.bind) {
+            Ok(bound) => bound,
+            Err(error) => {
+                self.slots.release(id);
+                return Err(error);
+            }
+        };
+        let handle = &mut self.workers[usize::from(id.worker())];
+        if handle.commands.send(Inbound::Attach { id, rtp, rtcp }).is_err() {
+            self.queue_full += 1;
+            self.slots.release(id);
+            self.ports.refuse(port);
+            return Err(OpenError::QueueFull);
+        }
+        handle.ports[id.slot() as usize] = Some((id, port));
+        Ok((id, SocketAddr::new(self.bind, port)))
+    }
+
+    /// Sends a command to the session's worker, which obeys it in its next beat.
+    pub fn send(&mut self, command: Command) -> Result<(), QueueFull> {
+        let Some(handle) = self.workers.get_mut(usize::from(command.session().worker())) else {
+            return Ok(());
+        };
+        match handle.commands.send(Inbound::Command(command)) {
+            Ok(()) => Ok(()),
+            Err(Inbound::Command(command)) => {
+                self.queue_full += 1;
+                Err(QueueFull(command))
+            }
+            Err(Inbound::Attach { .. }) => unreachable!("a ring gives back what it was given"),
+        }
+    }
+
+    /// The next event; wakes the task when there is one later.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(event) = self.try_event() {
+            return Poll::Ready(event);
+        }
+        self.shared.waker.register(cx.waker());
+        self.try_event().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The next event, if there is one. The workers take turns.
+    pub fn try_event(&mut self) -> Option<Event> {
+        for _ in 0..self.workers.len() {
+            self.turn = (self.turn + 1) % self.workers.len();
+            if let Ok(event) = self.workers[self.turn].events.pop() {
+                if let Event::Closed(id, _) = &event {
+                    self.release(*id);
+                }
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Waits for the next event, at most for `timeout`: for programs without tasks.
+    pub fn wait_event(&mut self, timeout: Duration) -> Option<Event> {
+        let deadline = Instant::now().checked_add(timeout);
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(event) = self.poll_event(&mut cx) {
+                return Some(event);
+            }
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return None,
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
+        }
+    }
+
+    /// The session is gone and its sockets are closed.
+    fn release(&mut self, id: SessionId) {
+        let Some(handle) = self.workers.get_mut(usize::from(id.worker())) else { return };
+        let Some(entry) = handle.ports.get_mut(id.slot() as usize) else { return };
+        if let Some((_, port)) = entry.take_if(|(owner, _)| *owner == id) {
+            self.ports.release(Instant::now(), port);
+            self.slots.release(id);
+        }
+    }
+
+    /// What the engine measures.
+    #[must_use]
+    pub fn gauges(&self) -> EngineGauges {
+        let mut gauges = EngineGauges {
+            workers: self.workers.len(),
+            sessions: (0..self.workers.len()).map(|worker| self.slots.in_use(worker as u8)).sum(),
+            ports_in_use: self.ports.in_use(),
+            ports_quarantined: self.ports.quarantined(Instant::now()),
+            queue_full: self.queue_full,
+            ..EngineGauges::default()
+        };
+        for handle in &self.workers {
+            let (shard, undelivered, latest_wake_us) = handle.published.load();
+            gauges.datagrams += shard.datagrams;
+            gauges.transmits += shard.transmits;
+            gauges.undelivered += undelivered;
+            gauges.late_beats += shard.late_beats;
+            gauges.latest_wake_us = gauges.latest_wake_us.max(latest_wake_us);
+            gauges.skipped_frames += shard.skipped_frames;
+            gauges.continuity_violations += shard.continuity_violations;
+            gauges.stale_commands += shard.stale_commands;
+        }
+        gauges
+    }
+
+    /// Ends all workers and waits for them; sessions that are still open end without a `Closed`. Dropping does the
+    /// same.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for handle in &self.workers {
+            handle.commands.bell().ring();
+        }
+        for handle in &mut self.workers {
+            if let Some(thread) = handle.thread.take() {
+                // A panic was already printed by its thread.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// A slot is an index of 20 bits in a shard.
+const MAX_SESSIONS: usize = 1_000_000;
+
+/// Binds the next pair that nobody else on this machine uses.
+fn bind_free(
+    ports: &mut PortRange,
+    ip: IpAddr,
+) -> Result<(u16, std::net::UdpSocket, std::net::UdpSocket), OpenError> {
+    let now = Instant::now();
+    let mut tries = None;
+    loop {
+        let port = ports.take(now).ok_or(OpenError::NoPort)?;
+        match socket::bind_pair(ip, port) {
+            Ok((rtp, rtcp)) => return Ok((port, rtp, rtcp)),
+            Err(error) => {
+                ports.refuse(port);
+                if error.kind() != io::ErrorKind::AddrInUse {
+                    return Err(OpenError::Socket(error.kind()));
+                }
+            }
+        }
+        // Each free pair is tried once.
+        let left = tries.get_or_insert(ports.available());
+        *left -= 1;
+        if *left == 0 {
+            return Err(OpenError::NoPort);
+        }
+    }
+}
