@@ -37,6 +37,9 @@ pub struct EngineConfig {
     /// Ties each worker to a core, the last ones first. The default is true from four cores on: with fewer,
     /// everything else that runs would be in the way.
     pub pin: bool,
+    /// Asks for real-time priority, so that beats come on time on a busy machine. A system that refuses is no error.
+    /// The default is true.
+    pub realtime: bool,
     /// Seeds SSRCs, first sequence numbers and the order of the ports. Take it from a random source.
     pub seed: u64,
     /// Most sessions at a time on one worker; their memory is reserved at the start. The default is 4096.
@@ -53,6 +56,7 @@ impl Default for EngineConfig {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: 16_384..=32_767,
             pin: cores >= 4,
+            realtime: true,
             seed: 0,
             sessions_per_worker: 4096,
             quarantine: QUARANTINE,
@@ -195,7 +199,7 @@ impl Engine {
     }
 
     fn start_worker(&mut self, number: u8, core: Option<usize>, config: &EngineConfig) -> io::Result<()> {
-        let sessions = config.sessions_per_worker;
+        let (sessions, realtime) = (config.sessions_per_worker, config.realtime);
         let shard = Shard::new(
             ShardConfig { worker: number, seed: config.seed.wrapping_add(u64::from(number)), sessions },
             Instant::now(),
@@ -211,7 +215,8 @@ impl Engine {
             Arc::clone(&published),
             sessions,
         )?;
-        let thread = Builder::new().name(format!("media-{number}")).spawn(move || worker.run(core))?;
+        let thread =
+            Builder::new().name(format!("media-{number}")).spawn(move || worker.run(core, realtime))?;
         self.workers.push(Handle {
             commands,
             events,

@@ -145,10 +145,12 @@ impl Worker {
     }
 
     /// Runs until the engine stops. `core` is where to stay.
-    pub(crate) fn run(mut self, core: Option<usize>) {
-        // All three make beats more punctual; a system that refuses them still carries calls.
+    pub(crate) fn run(mut self, core: Option<usize>, realtime: bool) {
+        // All of this makes beats more punctual; a system that refuses still carries calls.
         let _ = clock::exact_sleep();
-        let _ = affinity::prefer();
+        if realtime {
+            let _ = affinity::prefer();
+        }
         if let Some(core) = core {
             let _ = affinity::pin(core);
         }
