@@ -42,6 +42,18 @@ impl Default for Capabilities {
 ///
 /// It knows the content and not the turns: whoever carries the bodies decides when an offer is allowed. A call that
 /// fails changes nothing.
+///
+/// ```
+/// # use offhook_media::{Capabilities, Codec, Negotiation, sdp::SdpError};
+/// let mut alice = Negotiation::new(Capabilities::default(), "192.0.2.1:4000".parse().unwrap(), 1);
+/// let mut bob = Negotiation::new(Capabilities::default(), "192.0.2.2:6000".parse().unwrap(), 2);
+/// let offer = alice.offer();
+/// let (answer, bobs_session) = bob.accept_offer(&offer)?;
+/// let alices_session = alice.accept_answer(&answer)?;
+/// assert_eq!(alices_session.send.codec, Codec::Pcmu);
+/// assert_eq!(bobs_session.remote, "192.0.2.1:4000".parse().ok());
+/// # Ok::<(), SdpError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Negotiation {
     capabilities: Capabilities,
