@@ -155,22 +155,27 @@ impl Relay {
     ) -> Option<u64> {
         let clock = egress.position(clock);
         let fresh = egress.next().next_multiple_of(frame).max(clock);
+        let next = egress.next();
+        let lead = |position: u64| position as i64 - clock as i64;
         let position = match self.continued(frame, packet.timestamp) {
-            Some(position) if position >= egress.next() => {
-                // A jump of the source is not one of the listener's clock.
-                if position > fresh + MAX_JUMP * frame { fresh } else { position }
+            None => fresh,
+            // A jump of the source is not one of the listener's clock.
+            Some(position) if position > fresh + MAX_JUMP * frame => fresh,
+            Some(position)
+                if position >= next && lead(position) >= self.lead - (MAX_DELAY * frame) as i64 =>
+            {
+                position
             }
-            Some(position) if position + frame >= egress.next() || packet.marker => fresh,
+            Some(position) if (position < next && position + frame >= next) || packet.marker => fresh,
             Some(_) => {
-                // Silence was sent in its place. A burst of late packets is over soon; when they keep coming, the
-                // way has become longer.
+                // Silence was sent in its place, or should have been. A burst of late packets is over soon; when they
+                // keep coming, the way has become longer.
                 let since = *self.late_since.get_or_insert(now);
                 if now.saturating_duration_since(since) < PAUSE {
                     return None;
                 }
                 fresh
             }
-            None => fresh,
         };
         // The source sends faster than time passes.
         if position > clock + MAX_LEAD * frame {
@@ -179,7 +184,7 @@ impl Relay {
         self.anchor = Some(Anchor { timestamp: packet.timestamp, position });
         self.last = Some(now);
         self.late_since = None;
-        self.lead = position as i64 - clock as i64;
+        self.lead = lead(position);
         Some(position)
     }
 
@@ -236,6 +241,9 @@ const PAUSE: Duration = Duration::from_millis(60);
 
 /// A step in the source's timestamps that is kept, frames.
 const MAX_JUMP: u64 = 10;
+
+/// How much later than the one before it a packet may be, frames. What comes later still would leave in a burst.
+const MAX_DELAY: u64 = 3;
 
 /// How far a source may run ahead of the clock, frames.
 const MAX_LEAD: u64 = 50;

@@ -199,6 +199,7 @@ impl Session {
         }
         if !self.config.direction.sends() {
             self.play_unheard(out);
+            self.finish_digit(out);
             return 0;
         }
         let missed = before.map_or(0, |before| (clock.saturating_sub(before) / frame).saturating_sub(1));
@@ -208,19 +209,37 @@ impl Session {
             return missed;
         }
         let Some(position) = self.egress.place(clock, frame) else { return missed };
-        match self.digits.poll_frame(self.config.ptime_ms) {
+        match self.next_digit(out) {
             DigitFrame::Event(packet) => self.send_digit(position, packet, out),
             DigitFrame::Pause => self.send_audio(position, |_, _| {}, out),
-            DigitFrame::Done => {
-                out.event(Event::DigitsSent(self.id));
-                self.send_heard(position, said, out);
-            }
-            DigitFrame::Idle => self.send_heard(position, said, out),
+            DigitFrame::Done | DigitFrame::Idle => self.send_heard(position, said, out),
         }
         if passes_by {
             self.relay.filled();
         }
         missed
+    }
+
+    fn next_digit(&mut self, out: &mut Output) -> DigitFrame {
+        let digit = self.digits.poll_frame(self.config.ptime_ms);
+        match digit {
+            DigitFrame::Event(packet) if packet.repeat => {
+                self.digit_packets = self.digit_packets.saturating_sub(1)
+            }
+            DigitFrame::Event(_) => self.digit_packets = ENDS,
+            DigitFrame::Done => out.event(Event::DigitsSent(self.id)),
+            DigitFrame::Pause | DigitFrame::Idle => {}
+        }
+        digit
+    }
+
+    /// A digit that was cut off by a hold passes unheard, so that it does not go on seconds later. Those after it
+    /// wait.
+    fn finish_digit(&mut self, out: &mut Output) {
+        if self.digit_packets > 0 {
+            self.next_digit(out);
+            self.digit_tone = None;
+        }
     }
 
     fn send_heard(&mut self, position: u64, said: Option<(Frame, u64)>, out: &mut Output) {
@@ -242,6 +261,9 @@ impl Session {
             self.send_audio(position, |_, _| {}, out);
         } else {
             let silence = [self.config.send.codec.silence(); MAX_FRAME];
+            if self.egress.packets().is_multiple_of(RELAX_EVERY) {
+                self.egress.relax(self.frame as u64);
+            }
             self.send_payload(position, &silence[..self.frame], out);
         }
     }
@@ -356,6 +378,12 @@ impl Session {
 }
 
 const RATE: u32 = 8_000;
+
+/// Packets of a digit that are still to come when its first end was sent (RFC 4733 §2.5.1.4).
+const ENDS: u8 = 2;
+
+/// One frame of silence in so many may be left out to come back to the clock.
+const RELAX_EVERY: u64 = 10;
 
 /// 60 ms of G.711.
 const MAX_FRAME: usize = 480;

@@ -59,6 +59,8 @@ pub struct Session {
     fade: Fade,
     digits: DigitSender,
     digit_tone: Option<(u8, Tone)>,
+    /// Packets the digit being sent needs at least; 0 between digits.
+    digit_packets: u8,
     /// The source holds a key down that we pass on.
     relays_key: bool,
     /// Who hears this session.
@@ -109,6 +111,7 @@ impl Session {
             fade: Fade::default(),
             digits: DigitSender::new(config.send.codec.clock_rate()),
             digit_tone: None,
+            digit_packets: 0,
             relays_key: false,
             listeners: Vec::with_capacity(4),
             taps: Vec::with_capacity(2),
