@@ -79,14 +79,12 @@ fn prompt_bridge_hold_prompt_is_one_stream() {
         assert!(count >= 8, "{voice:02x} was heard in {count} frames");
     }
     assert_eq!(world.shard.stats().continuity_violations, 0);
-    let finished: Vec<_> = world
-        .events
-        .iter()
-        .filter_map(|(_, event)| match event {
-            Event::PlayFinished { player, reason, played_ms, .. } => Some((player.0, *reason, *played_ms)),
-            _ => None,
-        })
-        .collect();
+    let mut finished = Vec::new();
+    for (_, event) in &world.events {
+        if let Event::PlayFinished { player, reason, played_ms, .. } = event {
+            finished.push((player.0, *reason, *played_ms));
+        }
+    }
     assert_eq!(finished.len(), 3);
     assert_eq!(finished[2], (3, FinishReason::Ended, 600));
 }

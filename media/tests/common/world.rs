@@ -40,6 +40,8 @@ impl Sent {
     }
 }
 
+type Arriving = (SessionId, Channel, SocketAddr, Vec<u8>);
+
 pub(crate) struct World {
     pub(crate) shard: Shard,
     pub(crate) now: Instant,
@@ -49,7 +51,7 @@ pub(crate) struct World {
     pub(crate) sent: BTreeMap<SessionId, Vec<Sent>>,
     pub(crate) events: Vec<(Instant, Event)>,
     slots: Slots,
-    arriving: BTreeMap<(Instant, u64), (SessionId, Channel, SocketAddr, Vec<u8>)>,
+    arriving: BTreeMap<(Instant, u64), Arriving>,
     arrivals: u64,
     next_beat: Instant,
     /// How late the worker wakes for its beats.
