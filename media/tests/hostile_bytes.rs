@@ -292,7 +292,7 @@ fn read_rtcp(compound: Compound<'_>) {
             RtcpPacket::Goodbye(goodbye) => {
                 let _ = (goodbye.sources().count(), goodbye.reason());
             }
-            _ => {}
+            RtcpPacket::Other { .. } | _ => {}
         }
     }
 }

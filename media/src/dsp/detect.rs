@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::level::{FULL_SCALE, dbfs, to_db};
+use super::level::{FULL_SCALE, dbfs, peak, to_db};
 
 /// Level of one frequency over all samples, relative to a full-scale sine, dBFS.
 #[must_use]
@@ -139,35 +139,26 @@ impl<'a> Windows<'a> {
         let hann: Vec<f64> = (0..length)
             .map(|n| (std::f64::consts::PI * (n as f64 + 0.5) / length as f64).sin().powi(2))
             .collect();
-        let (sum, square_sum) = hann.iter().fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
-        let weighted = |index: usize| {
+        let (sum, square_sum) =
+            hann.iter().fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
+        let mut amplitudes = vec![vec![0.0; count]; expected.len()];
+        let mut energies = vec![0.0; count];
+        let mut weighted = vec![0.0; length];
+        for index in 0..count {
             let window = &samples[index * hop..index * hop + length];
-            window.iter().zip(&hann).map(|(&sample, weight)| f64::from(sample) * weight)
-        };
-        let energies: Vec<f64> = (0..count).map(|index| weighted(index).map(|x| x * x).sum()).collect();
-        let amplitudes: Vec<Vec<f64>> = expected
-            .iter()
-            .map(|&hz| (0..count).map(|index| 2.0 * correlate(weighted(index), rate, hz) / sum).collect())
-            .collect();
-        let floor = f64::from(FULL_SCALE) * 10_f64.powf(f64::from(FLOOR_DBFS) / 20.0);
-        let heard = amplitudes
-            .iter()
-            .enumerate()
-            .map(|(tone, levels)| {
-                let loudest = levels.iter().copied().fold(0.0, f64::max);
-                let is_heard = |index: usize| {
-                    let amplitude = levels[index];
-                    let share = amplitude * amplitude / 2.0 * square_sum / energies[index].max(1.0);
-                    let shadowed = (0..expected.len()).any(|other| {
-                        (expected[other] - expected[tone]).abs() < NEIGHBOUR_HZ
-                            && amplitudes[other][index] > 2.0 * amplitude
-                    });
-                    // A quarter of its loudest: windows at the edges count by their half.
-                    amplitude >= (loudest / 4.0).max(floor) && share >= LEAST_SHARE && !shadowed
-                };
-                (0..count).map(is_heard).collect()
-            })
-            .collect();
+            let mut energy = 0.0;
+            for ((weighted, &sample), weight) in weighted.iter_mut().zip(window).zip(&hann) {
+                *weighted = f64::from(sample) * weight;
+                energy += *weighted * *weighted;
+            }
+            energies[index] = energy;
+            if energy > 0.0 {
+                for (levels, &hz) in amplitudes.iter_mut().zip(expected) {
+                    levels[index] = 2.0 * correlate(weighted.iter().copied(), rate, hz) / sum;
+                }
+            }
+        }
+        let heard = presence(expected, &amplitudes, &energies, square_sum);
         Self { samples, hop, length, count, amplitudes, heard }
     }
 
@@ -175,15 +166,39 @@ impl<'a> Windows<'a> {
         dbfs(&self.samples[index * self.hop..index * self.hop + self.length]) > FLOOR_DBFS
     }
 
-    /// The tones heard in or next to a window, with their largest amplitude there.
-    fn around(&self, index: usize) -> Vec<(usize, f64)> {
-        let near = index.saturating_sub(2)..(index + 2).min(self.count);
-        let loudest = |tone: usize| near.clone().map(|at| self.amplitudes[tone][at]).fold(0.0, f64::max);
-        (0..self.heard.len())
-            .filter(|&tone| near.clone().any(|at| self.heard[tone][at]))
-            .map(|tone| (tone, loudest(tone)))
-            .collect()
+    /// For each window the tones heard in it or next to it, with their largest amplitude there.
+    fn active(&self) -> Vec<Vec<(usize, f64)>> {
+        let around = |index: usize| {
+            let near = index.saturating_sub(2)..(index + 2).min(self.count);
+            let tones = self.heard.iter().zip(&self.amplitudes).enumerate();
+            tones
+                .filter(|(_, (heard, _))| heard[near.clone()].contains(&true))
+                .map(|(tone, (_, levels))| (tone, levels[near.clone()].iter().copied().fold(0.0, f64::max)))
+                .collect()
+        };
+        (0..self.count).map(around).collect()
     }
+}
+
+/// In which windows each tone is heard.
+fn presence(expected: &[f32], amplitudes: &[Vec<f64>], energies: &[f64], square_sum: f64) -> Vec<Vec<bool>> {
+    let floor = f64::from(FULL_SCALE) * 10_f64.powf(f64::from(FLOOR_DBFS) / 20.0);
+    let of_tone = |(tone, levels): (usize, &Vec<f64>)| {
+        // A quarter of its loudest: windows at the edges count by their half.
+        let least = levels.iter().copied().fold(0.0, f64::max).max(floor * 4.0) / 4.0;
+        let neighbours: Vec<&Vec<f64>> = (0..expected.len())
+            .filter(|&other| other != tone && (expected[other] - expected[tone]).abs() < NEIGHBOUR_HZ)
+            .map(|other| &amplitudes[other])
+            .collect();
+        let is_heard = |index: usize| {
+            let amplitude = levels[index];
+            let share = amplitude * amplitude / 2.0 * square_sum / energies[index].max(1.0);
+            let shadowed = neighbours.iter().any(|other| other[index] > 2.0 * amplitude);
+            amplitude >= least && share >= LEAST_SHARE && !shadowed
+        };
+        (0..levels.len()).map(is_heard).collect()
+    };
+    amplitudes.iter().enumerate().map(of_tone).collect()
 }
 
 /// When something was heard, from one flag per window.
@@ -210,19 +225,19 @@ impl Spans {
 }
 
 fn find_clicks(samples: &[i16], rate: u32, expected: &[f32], windows: &Windows<'_>) -> Vec<u32> {
+    let active = windows.active();
     let mut places: Vec<usize> = Vec::new();
-    for block in 0..windows.count {
-        let active = windows.around(block);
-        if active.is_empty() {
-            continue;
-        }
+    for (block, active) in active.iter().enumerate().filter(|(_, active)| !active.is_empty()) {
         let filter = Annihilator::new(active.iter().map(|&(tone, _)| expected[tone]), rate);
         let amplitude: f64 = active.iter().map(|&(_, amplitude)| amplitude).sum();
         let limit = filter.noise_gain * (amplitude * RESIDUE + RESIDUE_FLOOR);
-        let range = block * windows.hop..(block + 1) * windows.hop;
-        places.extend(range.filter(|&at| filter.residue(samples, at).is_some_and(|residue| residue > limit)));
+        let first = (block * windows.hop).saturating_sub(filter.taps.len() - 1);
+        let end = (block + 1) * windows.hop;
+        let residues = samples[first..end].windows(filter.taps.len()).map(|window| filter.residue(window));
+        let spikes = (first + filter.taps.len() - 1..).zip(residues).filter(|&(_, residue)| residue > limit);
+        places.extend(spikes.map(|(place, _)| place));
     }
-    places.extend(cut_outs(samples, rate, windows));
+    places.extend(cut_outs(samples, rate, &active));
     places.sort_unstable();
     let mut clicks: Vec<u32> = Vec::new();
     let mut last = None;
@@ -238,26 +253,23 @@ fn find_clicks(samples: &[i16], rate: u32, expected: &[f32], windows: &Windows<'
 }
 
 /// Places where a tone pauses for less than 30 ms.
-fn cut_outs(samples: &[i16], rate: u32, windows: &Windows<'_>) -> Vec<usize> {
+fn cut_outs(samples: &[i16], rate: u32, active: &[Vec<(usize, f64)>]) -> Vec<usize> {
+    let tones_at =
+        |ms: usize| active.get(ms / HOP_MS as usize).or(active.last()).map_or(&[][..], Vec::as_slice);
     let step = (rate as usize / 1000).max(1);
-    let peaks: Vec<u16> = samples.chunks(step).map(super::level::peak).collect();
     let mut places = Vec::new();
     let mut quiet_since: Option<usize> = None;
-    for (ms, &peak) in peaks.iter().enumerate() {
-        let active = windows.around((ms / HOP_MS as usize).min(windows.count.saturating_sub(1)));
-        let amplitude: f64 = active.iter().map(|&(_, amplitude)| amplitude).sum();
-        if !active.is_empty() && f64::from(peak) < amplitude * QUIET {
+    for (ms, piece) in samples.chunks(step).enumerate() {
+        let tones = tones_at(ms);
+        let amplitude: f64 = tones.iter().map(|&(_, amplitude)| amplitude).sum();
+        if f64::from(peak(piece)) < amplitude * QUIET {
             quiet_since.get_or_insert(ms);
             continue;
         }
-        if let Some(since) = quiet_since.take()
-            && (CUT_OUT_MS..LONGEST_CUT_OUT_MS).contains(&(ms - since))
-            && !active.is_empty()
-            && windows
-                .around(since.saturating_sub(15) / HOP_MS as usize)
-                .iter()
-                .any(|&(tone, _)| active.iter().any(|&(now, _)| now == tone))
-        {
+        let Some(since) = quiet_since.take() else { continue };
+        let before = tones_at(since.saturating_sub(15));
+        let goes_on = before.iter().any(|(tone, _)| tones.iter().any(|(now, _)| now == tone));
+        if goes_on && (CUT_OUT_MS..LONGEST_CUT_OUT_MS).contains(&(ms - since)) {
             places.push(since * step);
         }
     }
@@ -288,12 +300,9 @@ impl Annihilator {
         Self { taps, noise_gain }
     }
 
-    fn residue(&self, samples: &[i16], at: usize) -> Option<f64> {
-        let start = (at + 1).checked_sub(self.taps.len())?;
-        // The taps are symmetric, so their order does not matter.
-        let sum: f64 =
-            samples.get(start..=at)?.iter().zip(&self.taps).map(|(&s, tap)| f64::from(s) * tap).sum();
-        Some(sum.abs())
+    /// `window` has as many samples as there are taps. Those are symmetric, so their order does not matter.
+    fn residue(&self, window: &[i16]) -> f64 {
+        window.iter().zip(&self.taps).map(|(&sample, tap)| f64::from(sample) * tap).sum::<f64>().abs()
     }
 }
 
