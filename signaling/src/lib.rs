@@ -28,9 +28,10 @@ pub mod io;
 pub use config::{Config, Listener};
 pub use endpoint::{Endpoint, Gauges};
 pub use error::InviteError;
-pub use event::{Answered, Cause, EarlyId, Ended, Event, Incoming, InviteId, Progress, RegistrationId, RegistrationState};
+pub use event::{
+    Answered, Cause, EarlyId, Ended, Event, Incoming, InviteId, Progress, RegistrationId, RegistrationState,
+};
 pub use flow::{FlowId, Source, Transmit, Transport};
-pub use invite::{Invite, Outgoing};
+pub use invite::{Direction, Invite, Outgoing};
 pub use message::{body::Body, name_addr::NameAddr, status::StatusCode, uri::Uri};
-pub use register::client::Registration;
 pub use route::{Question, QuestionId, Target};
