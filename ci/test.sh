@@ -92,11 +92,16 @@ main() {
     echo "=== all steps passed in $((SECONDS - began)) s: ${selected[*]}"
 }
 
-# A step runs in a shell of its own, so that `set -e` holds inside it, and never longer than its limit.
+# A step runs in a shell of its own, so that `set -e` holds inside it, and never longer than its limit. It is a group
+# of processes of its own too: whoever stops this script stops them all.
 run() {
-    local step=$1 began=$SECONDS status=0
+    local step=$1 began=$SECONDS status=0 group
     echo "=== $step"
-    STEP=$step timeout --kill-after=10 1500 bash "${BASH_SOURCE[0]}" || status=$?
+    STEP=$step timeout --kill-after=20 1500 bash "${BASH_SOURCE[0]}" &
+    group=$!
+    trap 'kill -TERM "$group"; wait "$group"; exit 130' INT TERM HUP
+    wait "$group" || status=$?
+    trap - INT TERM HUP
     if [ "$status" != 0 ]; then
         echo "=== FAILED: $step after $((SECONDS - began)) s (exit $status); run it alone with: ci/test.sh $step" >&2
         exit 1

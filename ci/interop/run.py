@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs SIPp and baresip against the program and prints one line per case.
 
-usage: run.py [--binary PATH] [WORD...]    only the cases whose name holds one of the words
+usage: run.py [--binary PATH] [--limit SECONDS] [WORD...]    only the cases whose name holds one of the words
 """
 
 import argparse
@@ -76,6 +76,7 @@ LOSSY_LIMIT = 40.0  # a lost BYE answer keeps a dialog for up to 64 * T1
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--binary", default="target/release/offhook")
+    arguments.add_argument("--limit", type=float, default=1200, help="seconds for all cases together")
     arguments.add_argument("words", nargs="*")
     chosen = arguments.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -84,6 +85,7 @@ def main():
     cases = [case for case in CASES if not chosen.words or any(word in case[0] for word in chosen.words)]
     passed, failed = 0, []
     bench = None
+    until = time.monotonic() + chosen.limit
     try:
         bench = Bench(Path(chosen.binary).resolve())
         closing = [
@@ -92,6 +94,9 @@ def main():
         ]
         for name, case, options in [*cases, *closing]:
             began = time.monotonic()
+            if began > until:
+                failed.append(f"everything from {name!r} on: {chosen.limit:.0f} s are over")
+                break
             trouble = _run(bench, case, options, idle=case is not closing[1][1])
             took = time.monotonic() - began
             if trouble is None:
