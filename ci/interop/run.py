@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cases_phones as phones  # noqa: E402
+import cases_raw as raw  # noqa: E402
 import cases_sipp as sipp  # noqa: E402
 from bench import Bench  # noqa: E402
 from program import HELD_BY_CALLS, HELD_BY_TIMERS  # noqa: E402
@@ -23,6 +24,8 @@ CASES = [
     ("sipp udp: OPTIONS answered", sipp.options, {}),
     ("sipp tcp: OPTIONS answered", sipp.options, {"tcp": True}),
     ("sipp udp: unknown method refused", sipp.unknown_method, {}),
+    ("raw tcp: a message in pieces, two in one", raw.stream_in_pieces, {}),
+    ("raw: garbage to both SIP ports", raw.garbage, {}),
     ("sipp udp: register and leave", sipp.register, {}),
     ("sipp tcp: register and leave", sipp.register, {"tcp": True}),
     ("sipp udp: wrong password refused", sipp.register_refused, {}),
