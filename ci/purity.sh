@@ -8,7 +8,7 @@ python3 ci/purity.py media signaling control
 
 libraries=(-p offhook-media -p offhook-signaling -p offhook-control)
 for library in offhook-media offhook-signaling offhook-control; do
-    cargo check --quiet --no-default-features -p "$library"
+    cargo clippy --quiet --no-default-features -p "$library" -- -D warnings
 done
 echo "purity: the libraries build without default features"
 if [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown)" ]; then

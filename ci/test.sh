@@ -58,7 +58,7 @@ step_deny() {
         echo "cargo-deny is not installed: skipped"
         return 0
     fi
-    cargo deny check bans licenses sources
+    cargo deny --exclude-dev check bans licenses sources
 }
 
 # The corpora replayed, then mutated copies of them, into the pure cores.
