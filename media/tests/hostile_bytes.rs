@@ -244,8 +244,8 @@ proptest! {
             now += Duration::from_millis(u64::from(frame_ms));
             let packet = match sender.poll_frame(frame_ms) {
                 DigitFrame::Event(packet) => packet,
-                DigitFrame::Pause => continue,
-                DigitFrame::Idle | DigitFrame::Done => break,
+                DigitFrame::Pause | DigitFrame::Idle => continue,
+                DigitFrame::Done => break,
             };
             let clock = frame * u32::from(frame_ms) * 8;
             if packet.start {

@@ -8,9 +8,9 @@ use crate::command::{DigitStep, DigitString};
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigitFrame {
-    /// Nothing to send: audio as usual.
+    /// Nothing to send now, be it for a wait in a [`DigitString`] or for good: audio as usual.
     Idle,
-    /// Between digits: no event packet, and no audio of the feed either.
+    /// The gap after a digit: no event packet, and no audio either.
     Pause,
     /// An event packet instead of audio.
     Event(EventPacket),
@@ -62,7 +62,7 @@ enum Step {
         on_ms: u16,
         gap_ms: u16,
     },
-    Pause {
+    Wait {
         ms: u16,
     },
     /// A key pressed by somebody else: down for `held_ms` so far.
@@ -83,7 +83,8 @@ enum State {
         repeats: u8,
         left_ms: u32,
     },
-    Pause {
+    /// A wait between digits, in which audio goes on.
+    Wait {
         left_ms: u32,
     },
 }
@@ -122,7 +123,7 @@ impl DigitSender {
         let (on_ms, gap_ms) = (digits.on_ms.max(MIN_MS), digits.gap_ms.max(MIN_MS));
         self.queue.extend(digits.steps.iter().map(|step| match *step {
             DigitStep::Digit(code) => Step::Key { code, on_ms, gap_ms },
-            DigitStep::Pause(ms) => Step::Pause { ms },
+            DigitStep::Pause(ms) => Step::Wait { ms },
         }));
         self.owes_done = true;
         true
@@ -171,12 +172,12 @@ impl DigitSender {
                 self.owes_done = false;
                 DigitFrame::Done
             }
-            State::Pause { left_ms } => {
+            State::Wait { left_ms } => {
                 *left_ms = left_ms.saturating_sub(frame_ms);
                 if *left_ms == 0 {
                     self.state = State::Idle;
                 }
-                DigitFrame::Pause
+                DigitFrame::Idle
             }
             State::Gap { packet, repeats, left_ms } => {
                 *left_ms = left_ms.saturating_sub(frame_ms);
@@ -217,7 +218,7 @@ impl DigitSender {
     fn begin_next(&mut self) {
         let Some(step) = self.queue.pop_front() else { return };
         self.state = match step {
-            Step::Pause { ms } => State::Pause { left_ms: u32::from(ms) },
+            Step::Wait { ms } => State::Wait { left_ms: u32::from(ms) },
             Step::Key { code, on_ms, gap_ms } => State::Down(Down {
                 code,
                 on_ms: Some(u32::from(on_ms)),
@@ -280,11 +281,10 @@ mod tests {
     fn frames(sender: &mut DigitSender, frame_ms: u8) -> Vec<DigitFrame> {
         let mut frames = Vec::new();
         for _ in 0..2000 {
-            let frame = sender.poll_frame(frame_ms);
-            if frame == DigitFrame::Idle {
+            if sender.is_idle() {
                 return frames;
             }
-            frames.push(frame);
+            frames.push(sender.poll_frame(frame_ms));
         }
         panic!("never idle");
     }
@@ -295,7 +295,7 @@ mod tests {
         frames(&mut sender, frame_ms)
     }
 
-    /// One letter per frame: `M` first, `S` new segment, `e` event, `E` end, `r` repeated end, `_` pause, `!` done.
+    /// One letter per frame: `M` first, `S` new segment, `e` event, `E` end, `r` repeated end, `_` gap, `.` audio, `!` done.
     fn picture(frames: &[DigitFrame]) -> String {
         let letter = |frame: &DigitFrame| match frame {
             DigitFrame::Idle => '.',
@@ -332,7 +332,7 @@ mod tests {
     fn digits_and_pauses_follow_each_other() {
         assert_eq!(picture(&sent("12", 20)), "MeeeErr___MeeeErr___!");
         let with_pause = picture(&sent("1.2", 20));
-        assert_eq!(with_pause, format!("MeeeErr___{}MeeeErr___!", "_".repeat(50)));
+        assert_eq!(with_pause, format!("MeeeErr___{}MeeeErr___!", ".".repeat(50)), "audio goes on in a wait");
     }
 
     #[test]
