@@ -40,9 +40,9 @@ pub enum Problem {
     RequestUri,
     /// The status line is malformed.
     StatusLine,
-    /// A header line without name or colon, or with a lone carriage return.
+    /// A header line without name or colon, or with a lone carriage return or a zero byte.
     HeaderLine,
-    /// A header line of more than 8 KB.
+    /// A header of more than 8 KB.
     HeaderTooLong,
     /// More than 128 headers.
     TooManyHeaders,

@@ -49,9 +49,7 @@ impl Params {
     /// unless it already is one or is an address.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         let mut value = value.into();
-        if !(value.bytes().all(is_value_byte) || scan::quoted_len(&value) == Some(value.len()))
-            || value.is_empty()
-        {
+        if !(is_value(&value) || scan::quoted_len(&value) == Some(value.len())) || value.is_empty() {
             let mut quoted = String::with_capacity(value.len() + 2);
             // Writing to a String cannot fail.
             let _ = scan::write_quoted(&mut quoted, &value);
@@ -138,17 +136,16 @@ fn param(piece: &str) -> Option<(&str, Option<&str>)> {
         return is_name(piece).then_some((piece, None));
     };
     let (name, value) = (scan::trim(&piece[..equal]), scan::trim(&piece[equal + 1..]));
-    let valid = scan::quoted_len(value) == Some(value.len()) || value.bytes().all(is_value_byte);
+    let valid = is_value(value) || scan::quoted_len(value) == Some(value.len());
     (is_name(name) && valid).then_some((name, Some(value)))
 }
 
-// RFC 3261 §25.1: pname of a URI parameter is wider than the token of a header parameter; one rule serves both.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| scan::is_token_byte(b) || b"[]/:&$()".contains(&b))
+    !name.is_empty() && scan::all_are(scan::PARAM_NAME, name.as_bytes())
 }
 
-fn is_value_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f && !b"\",;<>?".contains(&byte)
+fn is_value(value: &str) -> bool {
+    scan::all_are(scan::PARAM_VALUE, value.as_bytes())
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use super::{
 
 /// More headers than this are an attack.
 const MAX_HEADERS: usize = 128;
-/// Longest header line, folded lines together, bytes.
-const MAX_HEADER_LINE: usize = 8192;
+/// Longest name and longest value of a header, folded lines together, bytes.
+const MAX_HEADER: usize = 8192;
 
 pub(super) fn message(input: &Bytes) -> Result<Message, ParseError> {
     // RFC 3261 §7.5: line ends before the start line are ignored.
@@ -56,7 +56,8 @@ fn request(mut scanner: Scanner<'_>, line: Range<usize>) -> Result<Message, Pars
         scanner.fault(Problem::RequestLine, start);
     }
     let uri = Uri::parse(uri);
-    if uri.is_err() {
+    // RFC 3261 §19.1.1: headers of a URI have no place in a request line.
+    if uri.as_ref().map_or(true, |uri| uri.headers.is_some()) {
         scanner.fault(Problem::RequestUri, start + method.len() + 1);
     }
     let (headers, body) = scanner.rest(Some(method));
@@ -170,11 +171,16 @@ impl Scanner<'_> {
             if line.is_empty() {
                 break;
             }
-            if headers.len() >= MAX_HEADERS {
-                self.fault(Problem::TooManyHeaders, line.start);
+            let offset = line.start;
+            self.header(&mut headers, &mut seen, line, method);
+            if headers.len() > MAX_HEADERS {
+                self.fault(Problem::TooManyHeaders, offset);
                 break;
             }
-            self.header(&mut headers, &mut seen, line, method);
+        }
+        // A zero byte ends a text for some readers and not for others.
+        if let Some(zero) = memchr::memchr(0, &self.input[..self.at]) {
+            self.fault(Problem::HeaderLine, zero);
         }
         for (present, name) in [
             (seen.via, Name::Via),
@@ -208,12 +214,12 @@ impl Scanner<'_> {
         };
         // Blanks before the colon are trimmed, so that no spelling slips past who looks for the name.
         let name = bytes[..colon].trim_ascii_end();
-        if name.is_empty() || !name.iter().all(|&byte| scan::is_token_byte(byte)) {
-            return self.fault(Problem::HeaderLine, line.start);
-        }
         let known = Name::known(name);
         let label = match known {
             Some(name) => Ok(name),
+            None if name.is_empty() || !scan::all_are(scan::TOKEN, name) => {
+                return self.fault(Problem::HeaderLine, line.start);
+            }
             None => match Text::received(line.start..line.start + name.len()) {
                 Some(text) => Err(text),
                 None => return self.fault(Problem::HeaderTooLong, line.start),
@@ -239,7 +245,7 @@ impl Scanner<'_> {
         if folded {
             self.folds(headers);
         }
-        if line.len() > MAX_HEADER_LINE || headers.last_len() > MAX_HEADER_LINE {
+        if name.len() > MAX_HEADER || headers.last_len() > MAX_HEADER {
             self.fault(Problem::HeaderTooLong, line.start);
         }
         let Some(name) = known else { return };
@@ -257,7 +263,7 @@ impl Scanner<'_> {
     fn folds(&mut self, headers: &mut Headers) {
         while matches!(self.input.get(self.at), Some(b' ' | b'\t')) {
             let Some(line) = self.line() else { return };
-            if headers.last_len() <= MAX_HEADER_LINE {
+            if headers.last_len() <= MAX_HEADER {
                 let more = String::from_utf8_lossy(&self.input[line]);
                 headers.unfold(scan::trim(&more));
             }

@@ -2,36 +2,62 @@
 
 use std::{borrow::Cow, fmt};
 
-/// Token characters, one look-up per byte.
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
+/// What each byte may be part of, as bits: a look-up is all a check of a byte costs.
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
-    while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+    while byte < 256 {
+        let value = byte as u8;
+        if is_one_of(value, b"-.!%*_+`'~") || value.is_ascii_alphanumeric() {
+            table[byte] |= TOKEN | PARAM_NAME;
+        }
+        // RFC 3261 §25.1: the name of a URI parameter is wider than the token of a header parameter.
+        if is_one_of(value, b"[]/:&$()") {
+            table[byte] |= PARAM_NAME;
+        }
+        if value > b' ' && value != 0x7f && !is_one_of(value, b"\",;<>?") {
+            table[byte] |= PARAM_VALUE;
+        }
+        if value > b' ' && value != 0x7f && !is_one_of(value, b"\"<>") {
+            table[byte] |= URI;
+        }
         byte += 1;
-    }
-    let marks = b"-.!%*_+`'~";
-    let mut mark = 0;
-    while mark < marks.len() {
-        table[marks[mark] as usize] = true;
-        mark += 1;
     }
     table
 };
+/// A token (RFC 3261 §25.1).
+pub(crate) const TOKEN: u8 = 1;
+/// Name of a parameter, of a header or a URI.
+pub(crate) const PARAM_NAME: u8 = 2;
+/// Unquoted value of a parameter. Wide: addresses stand here, too.
+pub(crate) const PARAM_VALUE: u8 = 4;
+/// Inside a URI.
+pub(crate) const URI: u8 = 8;
 
-/// Whether the byte may stand in a token.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+const fn is_one_of(byte: u8, list: &[u8]) -> bool {
+    let mut at = 0;
+    while at < list.len() {
+        if list[at] == byte {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// Whether all bytes are of this class.
+pub(crate) fn all_are(class: u8, text: &[u8]) -> bool {
+    text.iter().all(|&byte| CLASSES[usize::from(byte)] & class != 0)
 }
 
 /// Whether the text is a token.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_byte)
+    !text.is_empty() && all_are(TOKEN, text.as_bytes())
 }
 
 /// Removes blanks and line ends around a value.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    text.trim_ascii()
 }
 
 /// A decimal number without sign; `None` on anything else or when it does not fit.
@@ -55,7 +81,9 @@ pub(crate) fn find_outside(text: &str, wanted: u8) -> Option<usize> {
     let mut depth = 0u32;
     let mut quoted = false;
     let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
+    // Most texts have neither quotes nor brackets before it.
+    let start = memchr::memchr3(wanted, b'"', b'<', text.as_bytes())?;
+    for (at, byte) in text.bytes().enumerate().skip(start) {
         if escaped {
             escaped = false;
         } else if quoted {
