@@ -242,10 +242,7 @@ impl Registrant {
             return if self.removing { self.end() } else { self.again(now) };
         }
         self.bound = true;
-        let contact = self.contact.clone().zip(response.headers.via().ok());
-        let rewritten = contact
-            .and_then(|(contact, via)| Some((nat::observed(&via)?, nat::rewritten_contact(&contact, &via)?)));
-        if let Some((seen, _)) = rewritten.filter(|_| self.rewrites < MAX_REWRITES) {
+        if let Some(seen) = self.new_address(response).filter(|_| self.rewrites < MAX_REWRITES) {
             self.rewrites += 1;
             self.public = Some(seen);
             self.outdated = self.contact.take();
@@ -256,6 +253,16 @@ impl Registrant {
         let refresh = Duration::from_secs(granted.into()).mul_f64(0.8).max(Duration::from_secs(1));
         self.state = State::Due(now + refresh);
         Action::Tell(RegistrationState::Registered(granted))
+    }
+
+    /// Where we must be reached instead of at our contact, by what the registrar saw.
+    fn new_address(&self, response: &Response) -> Option<SocketAddr> {
+        let (contact, via) = (self.contact.as_ref()?, response.headers.via().ok()?);
+        let seen = nat::observed(&via)?;
+        match self.public {
+            Some(public) => (via.rport().is_some() && seen != public).then_some(seen),
+            None => nat::rewritten_contact(contact, &via).map(|_| seen),
+        }
     }
 
     /// RFC 3261 §10.2.4: the lifetime is with our contact in the list of all.
