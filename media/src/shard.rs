@@ -344,6 +344,11 @@ impl Shard {
             for edge in edges {
                 self.pass_key_on(source, edge);
             }
+        } else if accepted.restarted
+            && let Some(session) = &mut self.sessions[source]
+            && let Some(edge) = session.release_digit(&mut self.output)
+        {
+            self.pass_key_on(source, edge);
         }
         let mut number = 0;
         while let Some(listener) = self.listener(source, number) {

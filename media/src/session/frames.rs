@@ -77,6 +77,13 @@ impl Session {
         Some(edge)
     }
 
+    /// A key that was down in a stream that is over is up.
+    pub(crate) fn release_digit(&mut self, out: &mut Output) -> Option<Edge> {
+        let edge = self.receive.digits.release()?;
+        self.tell_digit(edge, out);
+        Some(edge)
+    }
+
     fn tell_digit(&self, edge: Edge, out: &mut Output) {
         out.event(match edge {
             Edge::Down(code) => Event::DigitDown(self.id, code),

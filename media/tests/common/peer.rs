@@ -68,6 +68,10 @@ impl Peer {
         }
     }
 
+    pub(crate) fn release(&mut self) {
+        self.key = None;
+    }
+
     /// The next packet, and when it arrives (more than once if the link repeats it).
     pub(crate) fn packets(&mut self, dice: &mut Dice) -> Vec<(Instant, Vec<u8>)> {
         let sent = self.next;

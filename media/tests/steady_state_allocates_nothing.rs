@@ -1,0 +1,195 @@
+//! Packets and ticks of running sessions leave the heap alone.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+mod common;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use common::world::{base, config};
+use offhook_media::{
+    Channel, Codec, Command, Feed, PayloadFormat, Playback, PlayerId, Prompt, SessionConfig, SessionId,
+    Shard, ShardConfig, TapId, dsp::tone::ToneSpec, graph::recorder::recorder, time::BEAT,
+};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed to the system's allocator as it came; counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Sessions that all receive a packet every 20 ms.
+struct Bench {
+    shard: Shard,
+    now: Instant,
+    ids: Vec<(SessionId, SocketAddr)>,
+    sequence: u16,
+    beats: u64,
+}
+
+impl Bench {
+    fn new(configs: Vec<SessionConfig>) -> Self {
+        let now = base();
+        let mut shard = Shard::new(ShardConfig { worker: 0, seed: 1, sessions: configs.len() }, now);
+        let mut ids = Vec::new();
+        for (slot, config) in configs.into_iter().enumerate() {
+            let id = SessionId::new(0, slot as u32, 0);
+            ids.push((id, config.remote.expect("a remote address")));
+            shard.handle_command(now, Command::Open(id, Box::new(config)));
+        }
+        Self { shard, now, ids, sequence: 65_000, beats: 0 }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.shard.handle_command(self.now, command);
+    }
+
+    /// Returns how many datagrams left.
+    fn run(&mut self, time: Duration, mut each_beat: impl FnMut()) -> u64 {
+        let mut sent = 0;
+        for _ in 0..time.as_millis() / BEAT.as_millis() {
+            self.now += BEAT;
+            self.beats += 1;
+            if self.beats.is_multiple_of(4) {
+                self.speak();
+            }
+            self.shard.handle_beat(self.now);
+            while let Some(transmit) = self.shard.poll_transmit() {
+                sent += u64::from(!transmit.bytes.is_empty());
+            }
+            while self.shard.poll_event().is_some() {}
+            each_beat();
+        }
+        sent
+    }
+
+    fn speak(&mut self) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let timestamp = u32::from(self.sequence).wrapping_mul(160);
+        for (index, &(id, from)) in self.ids.iter().enumerate() {
+            let mut datagram = [0x55_u8; 172];
+            datagram[..2].copy_from_slice(&[0x80, 0]);
+            datagram[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+            datagram[4..8].copy_from_slice(&timestamp.to_be_bytes());
+            datagram[8..12].copy_from_slice(&(index as u32 + 1).to_be_bytes());
+            self.shard.handle_datagram(self.now, id, Channel::Rtp, from, &mut datagram);
+        }
+    }
+
+    /// Warms up, then lets 11 seconds pass, reports included, and counts.
+    fn measure(&mut self, mut each_beat: impl FnMut()) -> (u64, u64) {
+        self.run(Duration::from_secs(3), &mut each_beat);
+        let before = ALLOCATIONS.with(Cell::get);
+        let sent = self.run(Duration::from_secs(11), &mut each_beat);
+        (ALLOCATIONS.with(Cell::get) - before, sent)
+    }
+}
+
+fn party(number: u8) -> SessionConfig {
+    config(&format!("192.0.2.{number}:4000"))
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = ALLOCATIONS.with(Cell::get);
+    drop(std::hint::black_box(vec![1_u8; 100]));
+    assert!(ALLOCATIONS.with(Cell::get) > before);
+}
+
+#[test]
+fn echo() {
+    let mut bench = Bench::new((1..=8).map(party).collect());
+    for (id, _) in bench.ids.clone() {
+        bench.command(Command::Feed(id, Feed::Session(id)));
+    }
+    let (allocations, sent) = bench.measure(|| {});
+    assert_eq!(allocations, 0);
+    assert!(sent >= 8 * 550, "{sent}");
+}
+
+#[test]
+fn playback_and_tones() {
+    let mut bench = Bench::new((1..=8).map(party).collect());
+    let prompt = Arc::new(Prompt::from_samples(&[1_000; 8 * 777], 8_000));
+    for (index, (id, _)) in bench.ids.clone().into_iter().enumerate() {
+        if index % 2 == 0 {
+            let playback = Playback { prompt: Arc::clone(&prompt), times: None };
+            bench.command(Command::Play(id, PlayerId(1), Box::new(playback)));
+        } else {
+            bench.command(Command::Feed(id, Feed::Tone(ToneSpec::continuous(425.0, -13.0))));
+        }
+    }
+    let (allocations, sent) = bench.measure(|| {});
+    assert_eq!(allocations, 0);
+    assert!(sent >= 8 * 550, "{sent}");
+}
+
+#[test]
+fn relay_of_packets_and_of_decoded_audio() {
+    let mut configs: Vec<_> = (1..=4).map(party).collect();
+    configs[3].send = PayloadFormat { codec: Codec::Pcma, payload_type: 8 };
+    configs[3].ptime_ms = 30;
+    let mut bench = Bench::new(configs);
+    let ids: Vec<_> = bench.ids.iter().map(|&(id, _)| id).collect();
+    for (listener, source) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+        bench.command(Command::Feed(ids[listener], Feed::Session(ids[source])));
+    }
+    let (allocations, sent) = bench.measure(|| {});
+    assert_eq!(allocations, 0);
+    assert!(sent >= 3 * 550 + 366, "{sent}");
+}
+
+#[test]
+fn tap() {
+    let mut bench = Bench::new((1..=2).map(party).collect());
+    let ids: Vec<_> = bench.ids.iter().map(|&(id, _)| id).collect();
+    bench.command(Command::Feed(ids[0], Feed::Session(ids[1])));
+    bench.command(Command::Feed(ids[1], Feed::Session(ids[0])));
+    let (end, mut recording) = recorder(1_000);
+    bench.command(Command::Tap(ids[0], TapId(1), Box::new(end)));
+    let mut samples = 0;
+    let (allocations, _) = bench.measure(|| recording.read(|_, _, audio| samples += audio.len()));
+    assert_eq!(allocations, 0);
+    assert_eq!(recording.overruns(), 0);
+    // Both tracks of 14 s.
+    assert!((2 * 13 * 8_000..=2 * 14 * 8_000).contains(&samples), "{samples}");
+}
+
+#[test]
+fn commands_and_events_are_small_and_everything_can_move_to_a_worker() {
+    assert!(size_of::<Command>() <= 64, "{}", size_of::<Command>());
+    assert!(size_of::<offhook_media::Event>() <= 64, "{}", size_of::<offhook_media::Event>());
+    fn is_send<T: Send>() {}
+    is_send::<Shard>();
+    is_send::<Command>();
+    is_send::<offhook_media::Event>();
+    is_send::<offhook_media::Recording>();
+}
