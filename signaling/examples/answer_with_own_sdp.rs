@@ -11,7 +11,8 @@ use offhook_signaling::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:5060").parse()?;
-    let mut agent = UserAgent::bind(&[(Transport::Udp, address), (Transport::Tcp, address)], Config::default())?;
+    let mut agent =
+        UserAgent::bind(&[(Transport::Udp, address), (Transport::Tcp, address)], Config::default())?;
     println!("calls are answered at {address}");
     loop {
         match agent.event().await {
@@ -40,5 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// PCMU at the discard port.
 fn own_sdp(ip: std::net::IpAddr) -> String {
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-    format!("v=0\r\no=- 1 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\na=recvonly\r\n")
+    format!(
+        "v=0\r\no=- 1 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\na=recvonly\r\n"
+    )
 }

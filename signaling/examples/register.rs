@@ -24,7 +24,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         match event {
-            Event::Registration(_, RegistrationState::Registered(seconds)) => println!("registered for {seconds} s"),
+            Event::Registration(_, RegistrationState::Registered(seconds)) => {
+                println!("registered for {seconds} s")
+            }
             Event::Registration(_, RegistrationState::Failed(status)) => println!("refused: {status}"),
             Event::Registration(_, RegistrationState::Unregistered) => println!("unregistered"),
             other => println!("{other:?}"),

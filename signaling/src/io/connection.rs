@@ -363,7 +363,8 @@ impl Wire {
     /// The requests that the peer may never have seen.
     fn lost(&mut self) -> Vec<Bytes> {
         let now = Instant::now();
-        let unanswered = self.unanswered.drain(..).filter(|(at, _)| now < *at + UNANSWERED).map(|(_, bytes)| bytes);
+        let unanswered =
+            self.unanswered.drain(..).filter(|(at, _)| now < *at + UNANSWERED).map(|(_, bytes)| bytes);
         unanswered.chain(self.pending.drain(..).filter(is_answerable)).collect()
     }
 }

@@ -23,8 +23,11 @@ mod linux {
 
     pub(super) fn enable(socket: &UdpSocket) {
         let ipv4 = socket.local_addr().is_ok_and(|address| address.is_ipv4());
-        let done =
-            if ipv4 { setsockopt(socket, Ipv4RecvErr, &true) } else { setsockopt(socket, Ipv6RecvErr, &true) };
+        let done = if ipv4 {
+            setsockopt(socket, Ipv4RecvErr, &true)
+        } else {
+            setsockopt(socket, Ipv6RecvErr, &true)
+        };
         if let Err(error) = done {
             tracing::debug!(%error, "ICMP errors will not be reported");
         }
@@ -39,7 +42,8 @@ mod linux {
         let message =
             recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).ok()?;
         let unreachable = message.cmsgs().ok()?.any(|part| {
-            let (ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _)) = part
+            let (ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _)) =
+                part
             else {
                 return false;
             };

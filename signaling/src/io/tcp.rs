@@ -185,7 +185,9 @@ impl Tcp {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<[Option<TcpNews>; 2]> {
         loop {
             match self.reports.poll_recv(cx) {
-                Poll::Ready(Some(Report::Message(source, bytes))) if self.connections.contains_key(&source.flow) => {
+                Poll::Ready(Some(Report::Message(source, bytes)))
+                    if self.connections.contains_key(&source.flow) =>
+                {
                     return Poll::Ready([Some(TcpNews::Message(source, bytes)), None]);
                 }
                 // The flow was given up; so is what it said last.

@@ -140,9 +140,9 @@ impl Transports {
             gauges: TransportGauges::default(),
         };
         for (index, &(transport, address)) in addresses.iter().enumerate() {
-            let local = transports
-                .listen(FlowId(index as u64 + 1), transport, address)
-                .map_err(|error| io::Error::new(error.kind(), format!("{} {address}: {error}", transport.as_via())))?;
+            let local = transports.listen(FlowId(index as u64 + 1), transport, address).map_err(|error| {
+                io::Error::new(error.kind(), format!("{} {address}: {error}", transport.as_via()))
+            })?;
             transports.listeners.push(Listener { transport, local, advertised: local });
         }
         Ok(transports)
@@ -272,8 +272,9 @@ impl Transports {
         if let Some(port) = self.udp.get_mut(index) {
             let (ready, gauges) = (&mut self.ready, &mut self.gauges);
             loop {
-                let result = port
-                    .poll_receive(cx, &mut self.scratch, |destination| tell_unreachable(ready, gauges, destination));
+                let result = port.poll_receive(cx, &mut self.scratch, |destination| {
+                    tell_unreachable(ready, gauges, destination)
+                });
                 let Poll::Ready((remote, bytes)) = result else { return Poll::Pending };
                 if is_keepalive(&bytes) {
                     gauges.keepalives += 1;
@@ -302,7 +303,8 @@ impl Transports {
         let (ready, gauges) = (&mut self.ready, &mut self.gauges);
         let mut waiting = false;
         for port in &mut self.udp {
-            waiting |= port.poll_flush(cx, |destination| tell_unreachable(ready, gauges, destination)).is_pending();
+            waiting |=
+                port.poll_flush(cx, |destination| tell_unreachable(ready, gauges, destination)).is_pending();
         }
         waiting
     }
@@ -319,11 +321,7 @@ impl Transports {
     }
 }
 
-fn tell_unreachable(
-    ready: &mut VecDeque<Received>,
-    gauges: &mut TransportGauges,
-    destination: SocketAddr,
-) {
+fn tell_unreachable(ready: &mut VecDeque<Received>, gauges: &mut TransportGauges, destination: SocketAddr) {
     gauges.unreachable += 1;
     // Many messages to one dead peer are one piece of news.
     let told = ready

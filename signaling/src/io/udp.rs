@@ -148,7 +148,9 @@ fn outcome(result: &io::Result<usize>) -> Sent {
     match result {
         Ok(_) => Sent::Accepted,
         // No buffers, or a signal: the retransmission will do.
-        Err(error) if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted) => Sent::Dropped,
+        Err(error) if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted) => {
+            Sent::Dropped
+        }
         Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Sent::Dropped,
         Err(_) => Sent::Unreachable,
     }
