@@ -11,9 +11,10 @@ use bytes::Bytes;
 use crate::{
     auth::{Authenticator, User},
     config::{Config, Listener},
-    event::{Event, InviteId},
+    event::{Event, InviteId, RegistrationId},
     flow::{FlowId, Source, Transmit},
     invite::{Invite, Outgoing, Usage},
+    register::{Bindings, Limits},
     route::{Question, QuestionId, Target},
 };
 
@@ -21,11 +22,13 @@ pub(crate) mod client;
 pub(crate) mod core;
 mod inbound;
 pub(crate) mod random;
+mod register;
 pub(crate) mod server;
 pub(crate) mod timers;
 
 use core::{Core, News, Outcome, Owner};
-use timers::Due;
+use register::Membership;
+use timers::{Armed, Due};
 
 /// A SIP user agent and registrar without sockets and clock; see the crate documentation for the law of use.
 pub struct Endpoint {
@@ -33,6 +36,9 @@ pub struct Endpoint {
     pub(crate) usages: BTreeMap<InviteId, Usage>,
     usages_by_tag: HashMap<String, InviteId>,
     authenticator: Authenticator,
+    bindings: Bindings,
+    bindings_armed: Armed,
+    memberships: BTreeMap<RegistrationId, Membership>,
 }
 
 /// What an endpoint holds at the moment. All but the counters are 0 when nothing goes on.
@@ -66,7 +72,20 @@ impl Endpoint {
         let seed = core.random.seed();
         let users = std::mem::take(&mut core.config.users);
         let authenticator = Authenticator::new(&core.config.realm, &seed, users);
-        Self { core, usages: BTreeMap::new(), usages_by_tag: HashMap::new(), authenticator }
+        let limits = Limits {
+            min_expires: core.config.min_expires,
+            max_expires: core.config.max_expires,
+            max_contacts: core.config.max_contacts,
+        };
+        Self {
+            core,
+            usages: BTreeMap::new(),
+            usages_by_tag: HashMap::new(),
+            authenticator,
+            bindings: Bindings::new(limits),
+            bindings_armed: Armed::default(),
+            memberships: BTreeMap::new(),
+        }
     }
 
     /// Takes one datagram, or one message cut out of a stream.
@@ -87,6 +106,8 @@ impl Endpoint {
                     }
                     self.settle(id);
                 }
+                Due::Registration(id) => self.on_registration_due(now, id),
+                Due::Bindings => self.on_bindings_due(now),
             }
             self.drain(now);
         }
@@ -102,6 +123,8 @@ impl Endpoint {
     pub fn handle_flow_closed(&mut self, now: Instant, flow: FlowId) {
         self.core.on_flow_closed(now, flow);
         self.usages.values_mut().for_each(|usage| usage.forget_flow(flow));
+        self.bindings.handle_flow_closed(flow);
+        self.tell_bindings();
         self.drain(now);
     }
 
@@ -166,8 +189,8 @@ impl Endpoint {
             dialogs: self.usages.values().map(Usage::dialogs).sum(),
             client_transactions: self.core.client_count(),
             server_transactions: self.core.server_count(),
-            bindings: 0,
-            registrations: 0,
+            bindings: self.bindings.len(),
+            registrations: self.memberships.len(),
             questions: self.core.question_count(),
             timers: self.core.timers.len(),
             dropped_messages: self.core.dropped,
@@ -185,6 +208,10 @@ impl Endpoint {
                     });
                     self.settle(id);
                     taken
+                }
+                Owner::Registration(id) => {
+                    self.on_registered(now, id, client, &outcome);
+                    true
                 }
                 Owner::None => false,
             };

@@ -34,4 +34,5 @@ pub use event::{
 pub use flow::{FlowId, Source, Transmit, Transport};
 pub use invite::{Direction, Invite, Outgoing};
 pub use message::{body::Body, name_addr::NameAddr, status::StatusCode, uri::Uri};
+pub use register::client::Registration;
 pub use route::{Question, QuestionId, Target};

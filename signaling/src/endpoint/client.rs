@@ -360,7 +360,7 @@ impl Core {
 
     /// Sends it by this path under a new branch.
     fn launch(&mut self, now: Instant, id: ClientId, path: Path) {
-        let listener = self.listener(path.target.transport, path.local, path.target.address);
+        let listener = self.listener(path.target.transport, path.local, Some(path.target.address));
         let Some(listener) = listener else {
             self.fail(now, id, Outcome::Unreachable);
             return;
@@ -474,7 +474,8 @@ impl Core {
     }
 
     fn send_ack(&mut self, id: ClientId, tag: &str, mut request: Request, path: Path) {
-        let Some(listener) = self.listener(path.target.transport, path.local, path.target.address) else {
+        let Some(listener) = self.listener(path.target.transport, path.local, Some(path.target.address))
+        else {
             self.dropped += 1;
             return;
         };

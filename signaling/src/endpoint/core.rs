@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::{
     config::{Config, Listener},
     dialog::Dialog,
-    event::{Event, InviteId},
+    event::{Event, InviteId, RegistrationId},
     flow::{Source, Transmit, Transport},
     message::{Host, Method, Name, NameAddr, Request, Response, Uri},
     route::{Path, Question, QuestionId},
@@ -40,6 +40,8 @@ pub(crate) struct ServerId(pub(crate) u64);
 pub(crate) enum Owner {
     /// An INVITE usage.
     Invite(InviteId),
+    /// A registration of ours.
+    Registration(RegistrationId),
     /// Nobody.
     None,
 }
@@ -130,18 +132,16 @@ impl Core {
         &self,
         transport: Transport,
         local: Option<SocketAddr>,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
     ) -> Option<Listener> {
         let ours = || self.config.listeners.iter().filter(|listener| listener.transport == transport);
         let at = |matches: &dyn Fn(&&Listener) -> bool| ours().find(|listener| matches(listener));
-        local
-            .and_then(|local| {
-                at(&|listener| listener.local == local)
-                    .or_else(|| at(&|listener| listener.local.port() == local.port()))
-            })
-            .or_else(|| at(&|listener| listener.advertised.is_ipv4() == peer.is_ipv4()))
-            .or_else(|| ours().next())
-            .copied()
+        let arrived = local.and_then(|local| {
+            at(&|listener| listener.local == local)
+                .or_else(|| at(&|listener| listener.local.port() == local.port()))
+        });
+        let speaks = peer.and_then(|peer| at(&|listener| listener.advertised.is_ipv4() == peer.is_ipv4()));
+        arrived.or(speaks).or_else(|| ours().next()).copied()
     }
 
     /// Our Contact on that listener.
@@ -157,7 +157,7 @@ impl Core {
     /// Our Contact in a dialog.
     pub(crate) fn own_contact(&self, dialog: &Dialog) -> String {
         let path = dialog.origin().path();
-        let listener = self.listener(path.target.transport, path.local, path.target.address);
+        let listener = self.listener(path.target.transport, path.local, Some(path.target.address));
         // Whoever drives the endpoint need not have told its listeners: what the peer reached is ours, too.
         let listener = listener.or_else(|| {
             let local = path.local?;

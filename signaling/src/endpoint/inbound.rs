@@ -125,6 +125,7 @@ impl Endpoint {
         }
         match request.method {
             Method::Invite => self.on_invite(now, source, request),
+            Method::Register if self.core.config.registrar => self.on_register(now, source, &request),
             Method::Options => self.on_options(source, &request),
             Method::Bye | Method::Prack | Method::Info | Method::Update | Method::Notify => {
                 self.refuse(source, &request, StatusCode::CALL_DOES_NOT_EXIST, &[]);
@@ -211,7 +212,7 @@ impl Endpoint {
         self.refuse(source, request, StatusCode::UNAUTHORIZED, &headers);
     }
 
-    fn overload(&mut self, source: &Source, request: &Request) {
+    pub(super) fn overload(&mut self, source: &Source, request: &Request) {
         let pause = (Name::RetryAfter, RETRY_AFTER.to_owned());
         self.refuse(source, request, StatusCode::SERVICE_UNAVAILABLE, &[pause]);
     }
@@ -233,7 +234,7 @@ impl Endpoint {
     }
 
     /// Starts a server transaction, unless there are too many.
-    fn receive(&mut self, source: &Source, request: Request) -> Option<ServerId> {
+    pub(super) fn receive(&mut self, source: &Source, request: Request) -> Option<ServerId> {
         let most = self.core.config.max_invites.saturating_mul(4).saturating_add(SPARE_TRANSACTIONS);
         if self.core.server_count() >= most { None } else { self.core.receive(request, source) }
     }

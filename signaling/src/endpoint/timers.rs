@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::event::InviteId;
+use crate::event::{InviteId, RegistrationId};
 
 use super::core::{ClientId, ServerId};
 
@@ -15,6 +15,10 @@ pub(crate) enum Due {
     Server(ServerId),
     /// An INVITE usage.
     Invite(InviteId),
+    /// A registration of ours.
+    Registration(RegistrationId),
+    /// The oldest binding of the registrar.
+    Bindings,
 }
 
 /// What an owner keeps of its entry in the queue.

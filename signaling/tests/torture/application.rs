@@ -89,7 +89,8 @@ fn unksm2() {
 /// Extensions that are required but do not exist.
 #[test]
 fn bext01() {
-    let more = "Require: nothingSupportsThis, nothingSupportsThisEither\nProxy-Require: noProxiesSupportThis\n";
+    let more =
+        "Require: nothingSupportsThis, nothingSupportsThisEither\nProxy-Require: noProxiesSupportThis\n";
     let request = request(&options("sip:user@example.com", more));
     let required: Vec<_> = request.headers.values(Name::Require).collect();
     assert_eq!(required, ["nothingSupportsThis", "nothingSupportsThisEither"]);
@@ -146,7 +147,8 @@ fn zeromf() {
 /// A parameter without brackets belongs to the header.
 #[test]
 fn cparam01() {
-    let request = request(&options("sip:example.com", "Contact: sip:+19725552222@gw1.example.net;unknownparam\n"));
+    let request =
+        request(&options("sip:example.com", "Contact: sip:+19725552222@gw1.example.net;unknownparam\n"));
     let contact = request.headers.contact().unwrap();
     assert_eq!((contact.params.has("unknownparam"), contact.uri.params.is_empty()), (true, true));
 }
@@ -154,7 +156,8 @@ fn cparam01() {
 /// A parameter inside brackets belongs to the URI.
 #[test]
 fn cparam02() {
-    let request = request(&options("sip:example.com", "Contact: <sip:+19725552222@gw1.example.net;unknownparam>\n"));
+    let request =
+        request(&options("sip:example.com", "Contact: <sip:+19725552222@gw1.example.net;unknownparam>\n"));
     let contact = request.headers.contact().unwrap();
     assert_eq!((contact.params.is_empty(), contact.uri.params.has("unknownparam")), (true, true));
 }

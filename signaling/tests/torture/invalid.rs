@@ -21,7 +21,8 @@ fn broken(header: &str, line: &str) -> String {
         Some(entry) => entry.1 = line,
         None => lines.push((header, line)),
     }
-    lines.iter().filter(|(_, line)| !line.is_empty()).map(|(_, line)| format!("{line}\n")).collect::<String>() + "\n"
+    lines.iter().filter(|(_, line)| !line.is_empty()).map(|(_, line)| format!("{line}\n")).collect::<String>()
+        + "\n"
 }
 
 /// What is wrong is found, told, and answered 400 with what the sender needs to recognise its request.
@@ -108,7 +109,10 @@ fn trws() {
 /// Headers in the request URI.
 #[test]
 fn escruri() {
-    refused(&broken("", "OPTIONS sip:user@example.com?Route=%3Csip:example.com%3E SIP/2.0"), Problem::RequestUri);
+    refused(
+        &broken("", "OPTIONS sip:user@example.com?Route=%3Csip:example.com%3E SIP/2.0"),
+        Problem::RequestUri,
+    );
 }
 
 /// A date in a zone of its own harms nobody.
@@ -121,7 +125,8 @@ fn baddate() {
 /// A contact whose URI has headers needs brackets.
 #[test]
 fn regbadct() {
-    let request = request(&broken("Contact", "Contact: sip:user@example.com?Route=%3Csip:sip.example.com%3E"));
+    let request =
+        request(&broken("Contact", "Contact: sip:user@example.com?Route=%3Csip:sip.example.com%3E"));
     assert_eq!(request.headers.contacts(), Err(HeaderError::Malformed(Name::Contact)));
 }
 
@@ -162,7 +167,9 @@ fn mismatch02() {
 /// A status that does not fit, and others that are none.
 #[test]
 fn bigcode() {
-    for line in ["SIP/2.0 4294967301 better not break the receiver", "SIP/2.0 99 x", "SIP/2.0 700 x", "SIP/2.0 20x"] {
+    for line in
+        ["SIP/2.0 4294967301 better not break the receiver", "SIP/2.0 99 x", "SIP/2.0 700 x", "SIP/2.0 20x"]
+    {
         let error = error(&broken("", line));
         assert_eq!((error.problem, error.answerable()), (Problem::StatusLine, None), "{line}");
     }
@@ -173,7 +180,9 @@ fn bigcode() {
 fn what_must_not_be_answered_is_dropped() {
     let ack = broken("", "ACK sip:user@example.com SIP/2.0").replace("8 OPTIONS", "8 INVITE");
     assert_eq!(error(&ack).answerable(), None);
-    for text in ["GET / HTTP/1.1\nHost: x\n\n", "\u{1}\u{1}binary", "x", "OPTIONS sip:a", "SIP/3.0 200 OK\n\n"] {
+    for text in
+        ["GET / HTTP/1.1\nHost: x\n\n", "\u{1}\u{1}binary", "x", "OPTIONS sip:a", "SIP/3.0 200 OK\n\n"]
+    {
         assert_eq!(error(text).answerable(), None, "{text}");
     }
     assert_eq!(error("\n\n").problem, Problem::Empty);

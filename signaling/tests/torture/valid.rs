@@ -209,7 +209,10 @@ l: 0
     assert_eq!(request.headers.values(Name::Via).count(), 30);
     assert_eq!(request.headers.to().unwrap().uri.port, Some(6000));
     assert!(request.headers.from_tag().unwrap().ends_with("424"));
-    assert_eq!(request.headers.get(Name::Other(&format!("unknownname{long}"))), Some(&*format!("unknown-value{long}")));
+    assert_eq!(
+        request.headers.get(Name::Other(&format!("unknownname{long}"))),
+        Some(&*format!("unknown-value{long}"))
+    );
 }
 
 /// A datagram with more in it than its message.
@@ -306,7 +309,9 @@ Content-Length: 256
     );
     let mut whole = head.to_vec();
     whole.extend(0..=255u8);
-    let Ok(Message::Request(request)) = Message::parse(&Bytes::from(whole.clone())) else { panic!("it is valid") };
+    let Ok(Message::Request(request)) = Message::parse(&Bytes::from(whole.clone())) else {
+        panic!("it is valid")
+    };
     assert!(request.body.iter().copied().eq(0..=255));
     let body = request.content().unwrap();
     assert!(body.is("multipart/mixed") && !body.is_sdp());
@@ -356,7 +361,9 @@ Contact: <sip:user@host105.example.com>
 #[test]
 fn sloppy_senders_are_understood() {
     let text = b"\r\n\r\nOPTIONS tel:+1 SIP/2.0\nVia: SIP/2.0/UDP h;branch=1\nf: J\xfcrgen <sip:a@b>;tag=1\nt: sip:c@d\ni: 1\nCSeq: 1 OPTIONS\n\nx";
-    let Ok(Message::Request(request)) = Message::parse(&Bytes::from_static(text)) else { panic!("it is readable") };
+    let Ok(Message::Request(request)) = Message::parse(&Bytes::from_static(text)) else {
+        panic!("it is readable")
+    };
     assert_eq!(request.uri.scheme, Scheme::Tel);
     assert_eq!(request.headers.from().unwrap().display.as_deref(), Some("J\u{fffd}rgen"));
     assert_eq!(&request.body[..], b"x");

@@ -74,7 +74,9 @@ fn via_received_param_without_delim() {
 /// Addresses of both versions in one list.
 #[test]
 fn mult_ip_in_header() {
-    let via = format!("SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKas3-111, {VIA}, SIP/2.0/UDP 192.0.2.3;branch=1");
+    let via = format!(
+        "SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKas3-111, {VIA}, SIP/2.0/UDP 192.0.2.3;branch=1"
+    );
     let request = request(&register("sip:user@[2001:db8::10]", &via));
     assert_eq!(request.headers.values(Name::Via).count(), 3);
     assert_eq!(request.headers.via().unwrap().port, Some(6050));
@@ -84,14 +86,16 @@ fn mult_ip_in_header() {
 #[test]
 fn ipv6_in_sdp() {
     let sdp = "v=0\no=assistant 971731711378798081 0 IN IP6 2001:db8::20\nc=IN IP6 2001:db8::20\n";
-    let text = register("sip:[2001:db8::10]", VIA).replace("Content-Length: 0", "Content-Type: application/sdp");
+    let text =
+        register("sip:[2001:db8::10]", VIA).replace("Content-Length: 0", "Content-Type: application/sdp");
     let request = request(&(text + sdp));
     assert!(request.content().unwrap().is_sdp());
 }
 
 #[test]
 fn ipv4_mapped_ipv6() {
-    let request = request(&register("sip:user@[::ffff:192.0.2.10]", "SIP/2.0/UDP [::ffff:192.0.2.2]:5080;branch=1"));
+    let request =
+        request(&register("sip:user@[::ffff:192.0.2.10]", "SIP/2.0/UDP [::ffff:192.0.2.2]:5080;branch=1"));
     assert_eq!(request.uri.host, ip("::ffff:192.0.2.10"));
     assert_eq!(request.headers.via().unwrap().host, ip("::ffff:192.0.2.2"));
 }
