@@ -39,6 +39,8 @@ pub struct Endpoint {
     bindings: Bindings,
     bindings_armed: Armed,
     memberships: BTreeMap<RegistrationId, Membership>,
+    /// The time we were last told.
+    latest: Option<Instant>,
 }
 
 /// What an endpoint holds at the moment. All but the counters are 0 when nothing goes on.
@@ -85,6 +87,7 @@ impl Endpoint {
             bindings: Bindings::new(limits),
             bindings_armed: Armed::default(),
             memberships: BTreeMap::new(),
+            latest: None,
         }
     }
 
@@ -96,6 +99,7 @@ impl Endpoint {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.latest = Some(now);
         while let Some(due) = self.core.timers.pop(now) {
             match due {
                 Due::Client(id) => self.core.on_client_due(now, id),
@@ -199,6 +203,7 @@ impl Endpoint {
 
     /// Tells owners what became of their requests, until there is no more news.
     pub(crate) fn drain(&mut self, now: Instant) {
+        self.latest = Some(now);
         while let Some(News { owner, client, method, outcome }) = self.core.outcomes.pop_front() {
             let taken = match owner {
                 Owner::Invite(id) => {

@@ -1,191 +1,187 @@
-//! Our registration with another registrar, against bindings and authenticator of our own.
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+//! REGISTER between two endpoints: one is the registrar, the other a phone.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+mod common;
 
+use std::time::Duration;
+
+use common::world::{World, address, call, config, sdp, uri};
 use offhook_signaling::{
-    FlowId, Source, Transport, Uri,
-    auth::{Authenticator, User, Verdict},
-    event::RegistrationState,
-    message::{Name, Request, Response, StatusCode, Via},
-    nat,
-    register::{
-        bindings::{Bindings, Limits},
-        client::{Action, Registrant, Registration},
-    },
+    Config, Event, FlowId, Outgoing, Registration, RegistrationId, RegistrationState, StatusCode,
+    auth::User,
+    message::{Message, Method, Name},
 };
 
-struct World {
-    now: Instant,
-    registrant: Registrant,
-    authenticator: Authenticator,
-    bindings: Bindings,
-    /// Where our requests seem to come from.
-    seen_from: SocketAddr,
-    requests: u32,
+fn registrar_and_phone(change: impl FnOnce(&mut Config)) -> World {
+    let mut world = World::new();
+    let mut registrar = Config { users: vec![User::new("alice", "offhook", "secret")], ..config(0) };
+    change(&mut registrar);
+    world.add(registrar);
+    world.add(config(1));
+    world
 }
 
-const LOCAL: &str = "10.0.0.5:5060";
-
-impl World {
-    #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
-    fn new(password: &str) -> Self {
-        let now = Instant::now();
-        let mut registration = Registration::new(Uri::parse("sip:example.com").unwrap(), "alice", password);
-        registration.expires = 30;
-        Self {
-            now,
-            registrant: Registrant::new(now, registration, "call-id".into(), "tag".into()),
-            authenticator: Authenticator::new("example", &[1; 32], [User::new("alice", "example", "secret")]),
-            bindings: Bindings::new(Limits { min_expires: 60, max_expires: 600, max_contacts: 5 }),
-            seen_from: LOCAL.parse().unwrap(),
-            requests: 0,
-        }
-    }
-
-    fn ask(&mut self) -> Option<Request> {
-        let local: SocketAddr = LOCAL.parse().unwrap();
-        self.requests += 1;
-        let cnonce = format!("cnonce{}", self.requests);
-        let mut request = self.registrant.next_request(self.now, Transport::Udp, local, &cnonce)?;
-        let via = Via::new(Transport::Udp, local, &format!("z9hG4bK{}", self.requests));
-        request.headers.insert_first(Name::Via, via.to_string());
-        Some(request)
-    }
-
-    /// What the registrar makes of a request.
-    fn serve(&mut self, mut request: Request) -> Response {
-        let mut via = request.headers.via().unwrap();
-        nat::note_source(&mut via, self.seen_from);
-        request.headers.set_via(&via);
-        match self.authenticator.check(self.now, &request) {
-            Verdict::Ok(user) => {
-                let local = "192.0.2.1:5060".parse().unwrap();
-                let source =
-                    Source { flow: FlowId(1), transport: Transport::Udp, local, remote: self.seen_from };
-                self.bindings.register(self.now, &user, &request, &source)
-            }
-            Verdict::Challenge(values) => {
-                let mut response = request.reply(StatusCode::UNAUTHORIZED);
-                for value in values {
-                    response.headers.push(Name::WwwAuthenticate, value);
-                }
-                response
-            }
-        }
-    }
-
-    /// Lets requests and responses go to and fro until there is something to tell.
-    fn settle(&mut self) -> Action {
-        for _ in 0..10 {
-            let Some(at) = self.registrant.poll_timeout() else { break };
-            self.now = self.now.max(at);
-            let request = self.ask().expect("it is due");
-            let response = self.serve(request);
-            match self.registrant.handle_response(self.now, &response) {
-                Action::Nothing => {}
-                action @ (Action::Tell(_) | Action::End(_)) => return action,
-            }
-        }
-        Action::Nothing
-    }
-
-    fn bound(&self) -> Vec<String> {
-        self.bindings.contacts(self.now, "alice").iter().map(|contact| contact.uri.to_string()).collect()
-    }
+fn registration(password: &str) -> Registration {
+    Registration::new(uri(&format!("sip:{}", address(0))), "alice", password)
 }
 
-fn tell(state: RegistrationState) -> Action {
-    Action::Tell(state)
-}
-
-#[test]
-fn it_answers_the_challenge_takes_the_longer_lifetime_and_refreshes() {
-    let mut world = World::new("secret");
-    let begin = world.now;
-    assert_eq!(world.settle(), tell(RegistrationState::Registered(60)));
-    assert_eq!((world.now, world.requests), (begin, 3), "401, 423, 200");
-    assert_eq!(world.bound(), ["sip:alice@10.0.0.5:5060"]);
-    for round in 1..20 {
-        assert_eq!(world.settle(), tell(RegistrationState::Registered(60)));
-        assert_eq!(world.now, begin + Duration::from_secs(48) * round);
-        assert_eq!(world.bound().len(), 1);
-    }
-}
-
-#[test]
-fn a_wrong_password_is_told_and_not_tried_again() {
-    let mut world = World::new("guess");
-    assert_eq!(world.settle(), tell(RegistrationState::Failed(StatusCode::UNAUTHORIZED)));
-    assert_eq!((world.requests, world.registrant.poll_timeout()), (2, None));
+fn register(world: &mut World, registration: Registration) -> RegistrationId {
     let now = world.now;
-    assert_eq!(world.registrant.unregister(now), Action::End(RegistrationState::Unregistered));
+    let id = world.endpoint(1).register(now, registration);
+    world.flush();
+    id
+}
+
+fn state(world: &mut World) -> RegistrationState {
+    world.wait(1, |event| match event {
+        Event::Registration(_, state) => Some(state.clone()),
+        _ => None,
+    })
 }
 
 #[test]
-fn it_leaves_when_asked_even_in_the_middle_of_a_refresh() {
-    for in_flight in [false, true] {
-        let mut world = World::new("secret");
-        world.settle();
-        if in_flight {
-            world.now = world.registrant.poll_timeout().unwrap();
-            let request = world.ask().unwrap();
-            assert_eq!(world.registrant.unregister(world.now), Action::Nothing);
-            let response = world.serve(request);
-            assert_eq!(response.status, StatusCode::OK);
-            assert_eq!(world.registrant.handle_response(world.now, &response), Action::Nothing);
-        } else {
-            assert_eq!(world.registrant.unregister(world.now), Action::Nothing);
-        }
-        assert_eq!(world.settle(), Action::End(RegistrationState::Unregistered));
-        assert!(world.bound().is_empty());
+fn a_phone_registers_stays_and_leaves() {
+    let mut world = registrar_and_phone(|_| {});
+    let id = register(&mut world, registration("secret"));
+    assert_eq!(state(&mut world), RegistrationState::Registered(3600));
+    let bound = world.wait(0, |event| match event {
+        Event::Bound(user, contact) => Some((user.clone(), contact.clone())),
+        _ => None,
+    });
+    assert_eq!(bound.0, "alice");
+    assert_eq!(world.gauges(0).bindings, 1);
+    world.run_for(Duration::from_secs(4 * 3600));
+    assert_eq!(world.gauges(0).bindings, 1);
+    assert!(world.events(0).is_empty(), "refreshing is no news");
+    let now = world.now;
+    world.endpoint(1).unregister(now, id);
+    world.flush();
+    world.wait(0, |event| matches!(event, Event::Unbound(user, _) if user == "alice").then_some(()));
+    world.wait(1, |event| {
+        matches!(event, Event::Registration(_, RegistrationState::Unregistered)).then_some(())
+    });
+    world.assert_clean();
+}
+
+#[test]
+fn a_wrong_password_is_refused_and_not_tried_again() {
+    let mut world = registrar_and_phone(|_| {});
+    let id = register(&mut world, registration("guess"));
+    assert_eq!(state(&mut world), RegistrationState::Failed(StatusCode::UNAUTHORIZED));
+    world.run_for(Duration::from_secs(7200));
+    assert_eq!(world.count(1, 0, "REGISTER"), 2);
+    assert_eq!(world.gauges(0).bindings, 0);
+    let now = world.now;
+    world.endpoint(1).unregister(now, id);
+    world.assert_clean();
+}
+
+#[test]
+fn nobody_binds_the_address_of_another() {
+    let mut world = registrar_and_phone(|config| {
+        config.users.push(User::new("bob", "offhook", "secret"));
+    });
+    let aor = uri(&format!("sip:bob@{}", address(0)));
+    register(&mut world, Registration { aor, ..registration("secret") });
+    assert_eq!(state(&mut world), RegistrationState::Failed(StatusCode::FORBIDDEN));
+    assert_eq!(world.gauges(0).bindings, 0);
+}
+
+#[test]
+fn a_phone_that_vanishes_is_unbound_when_it_expires() {
+    let mut world = registrar_and_phone(|_| {});
+    register(&mut world, Registration { expires: 60, ..registration("secret") });
+    assert_eq!(state(&mut world), RegistrationState::Registered(60));
+    world.lose = Some(Box::new(|_, _, _| true));
+    let began = world.now;
+    world.wait(0, |event| matches!(event, Event::Unbound(user, _) if user == "alice").then_some(()));
+    let lived = world.now - began;
+    assert!(lived > Duration::from_secs(59) && lived <= Duration::from_secs(60), "{lived:?}");
+    assert_eq!(world.gauges(0).bindings, 0);
+}
+
+#[test]
+fn too_short_a_lifetime_is_corrected() {
+    let mut world = registrar_and_phone(|config| config.min_expires = 300);
+    register(&mut world, Registration { expires: 60, ..registration("secret") });
+    assert_eq!(state(&mut world), RegistrationState::Registered(300));
+}
+
+#[test]
+fn a_registrar_that_is_away_is_asked_again() {
+    let mut world = registrar_and_phone(|_| {});
+    world.lose = Some(Box::new(|_, _, _| true));
+    register(&mut world, registration("secret"));
+    assert_eq!(state(&mut world), RegistrationState::Failed(StatusCode::REQUEST_TIMEOUT));
+    world.lose = None;
+    assert_eq!(state(&mut world), RegistrationState::Registered(3600));
+}
+
+#[test]
+fn a_registered_phone_is_called_where_it_was_seen() {
+    let mut world = registrar_and_phone(|_| {});
+    register(&mut world, registration("secret"));
+    state(&mut world);
+    let contact = world.endpoint(0).contacts("alice").remove(0);
+    let out = world.dial(
+        0,
+        Outgoing {
+            target: contact.uri,
+            destination: contact.destination.map(|address| (contact.transport, address)),
+            flow: contact.flow,
+            ..call(0, 1)
+        },
+    );
+    let (inc, incoming) = world.wait_incoming(1);
+    assert_eq!(incoming.request_uri.user.as_deref(), Some("alice"));
+    world.with(1, inc, |invite, now| invite.accept(now, sdp("answer")).unwrap());
+    world.wait(0, |event| matches!(event, Event::Answered(..)).then_some(()));
+    world.with(0, out, |invite, now| invite.hang_up(now, None).unwrap());
+    world.wait_ended(1, inc);
+}
+
+#[test]
+fn a_phone_by_tcp_is_reached_through_its_connection_while_that_is_open() {
+    let mut world = registrar_and_phone(|_| {});
+    let registrar = uri(&format!("sip:{};transport=tcp", address(0)));
+    register(&mut world, Registration { registrar, ..registration("secret") });
+    state(&mut world);
+    let now = world.now;
+    let contact = world.endpoint(0).contacts("alice").remove(0);
+    assert_eq!((contact.flow, contact.source), (Some(FlowId(3)), address(1)));
+    world.endpoint(0).handle_flow_closed(now, FlowId(3));
+    world.flush();
+    let contacts = world.endpoint(0).contacts("alice");
+    assert!(contacts.iter().all(|contact| contact.flow.is_none()));
+}
+
+#[test]
+fn challenges_keep_no_state_and_tell_no_user_from_another() {
+    let mut world = registrar_and_phone(|_| {});
+    let script = world.add_script();
+    let (here, there) = (address(script), address(0));
+    let ask = |user: &str, n: usize| {
+        format!(
+            "REGISTER sip:{there} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:{user}@{there}>;tag=x\r\nTo: <sip:{user}@{there}>\r\nCall-ID: c{n}\r\nCSeq: 1 REGISTER\r\n\
+             Contact: <sip:{user}@{here}>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    for n in 0..1000 {
+        world.send(script, 0, ask(if n % 2 == 0 { "alice" } else { "mallory" }, n));
     }
-}
-
-#[test]
-fn failures_pause_longer_and_longer_and_a_success_forgets_them() {
-    let mut world = World::new("secret");
-    let mut pauses = Vec::new();
-    for _ in 0..10 {
-        world.now = world.registrant.poll_timeout().unwrap();
-        world.ask().unwrap();
-        let action = world.registrant.handle_failure(world.now, StatusCode::REQUEST_TIMEOUT);
-        assert_eq!(action, tell(RegistrationState::Failed(StatusCode::REQUEST_TIMEOUT)));
-        pauses.push((world.registrant.poll_timeout().unwrap() - world.now).as_secs());
+    world.run_for(Duration::from_secs(1));
+    let gauges = world.gauges(0);
+    assert_eq!((gauges.server_transactions, gauges.timers), (0, 0));
+    let inbox = world.inbox(script);
+    assert_eq!(inbox.len(), 1000);
+    for message in &inbox {
+        let Message::Response(response) = message else { panic!("a request") };
+        assert_eq!(response.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers.all(Name::WwwAuthenticate).count(), 2);
+        assert_eq!(response.headers.cseq().unwrap().method, Method::Register);
     }
-    assert!((15..=30).contains(&pauses[0]), "{pauses:?}");
-    assert!((900..=1800).contains(&pauses[9]), "{pauses:?}");
-    assert_eq!(world.settle(), tell(RegistrationState::Registered(60)));
-    world.now = world.registrant.poll_timeout().unwrap();
-    let mut busy = world.ask().unwrap().reply(StatusCode::SERVICE_UNAVAILABLE);
-    busy.headers.push(Name::RetryAfter, "500");
-    world.registrant.handle_response(world.now, &busy);
-    assert_eq!(world.registrant.poll_timeout(), Some(world.now + Duration::from_secs(500)));
-}
-
-#[test]
-fn behind_nat_the_address_seen_by_the_registrar_is_registered() {
-    let mut world = World::new("secret");
-    world.seen_from = "198.51.100.7:1024".parse().unwrap();
-    assert_eq!(world.settle(), tell(RegistrationState::Registered(60)));
-    assert_eq!(world.bound(), ["sip:alice@198.51.100.7:1024"]);
-    world.seen_from = "198.51.100.7:2048".parse().unwrap();
-    world.settle();
-    assert_eq!(world.bound(), ["sip:alice@198.51.100.7:2048"], "the NAT has forgotten the first one");
-}
-
-#[test]
-fn responses_nobody_waits_for_change_nothing() {
-    let mut world = World::new("secret");
-    let request = world.ask().unwrap();
-    assert_eq!(world.ask(), None, "one request at a time");
-    let trying = request.reply(StatusCode::TRYING);
-    assert_eq!(world.registrant.handle_response(world.now, &trying), Action::Nothing);
-    let response = world.serve(request);
-    assert_eq!(world.registrant.handle_response(world.now, &response), Action::Nothing);
-    assert_eq!(world.registrant.handle_response(world.now, &response), Action::Nothing);
-    assert_eq!(world.settle(), tell(RegistrationState::Registered(60)));
+    let names = |message: &Message| -> Vec<String> {
+        message.headers().iter().map(|(name, _)| name.as_str().to_owned()).collect()
+    };
+    assert_eq!(names(&inbox[0]), names(&inbox[1]));
 }

@@ -28,10 +28,10 @@ pub(super) struct Membership {
 }
 
 impl Endpoint {
-    /// Where to reach a user of ours, most preferred first.
+    /// Where to reach a user of ours at the time of the latest call, most preferred first.
     #[must_use]
-    pub fn contacts(&self, now: Instant, user: &str) -> Vec<Contact> {
-        self.bindings.contacts(now, user)
+    pub fn contacts(&self, user: &str) -> Vec<Contact> {
+        self.latest.map_or_else(Vec::new, |now| self.bindings.contacts(now, user))
     }
 
     /// Registers with another registrar and keeps the registration alive.

@@ -181,15 +181,11 @@ impl Usage {
         method: &Method,
         outcome: &Outcome,
     ) -> bool {
-        match method {
-            Method::Invite => self.on_modify_outcome(now, core, client, outcome),
-            Method::Info => {
-                self.on_info_outcome(now, core, client, outcome);
-                true
-            }
-            // Nothing else is sent in an established dialog.
-            _ => false,
+        if *method == Method::Info {
+            self.on_info_outcome(now, core, client, outcome);
+            return true;
         }
+        self.on_modify_outcome(now, core, client, outcome)
     }
 
     pub(super) fn on_request_while_established(

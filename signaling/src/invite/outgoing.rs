@@ -69,10 +69,11 @@ impl Usage {
         headers.push(Name::CSeq, CSeq::new(core.random.below(1 << 15) + 1, Method::Invite).to_string());
         headers.push(Name::Allow, core.allow());
         for (name, value) in outgoing.headers {
-            match Name::from(name.as_str()) {
-                own if OWN.contains(&own) => {}
-                Name::MaxForwards => headers.set(Name::MaxForwards, value),
-                other => headers.push(other, value),
+            let name = Name::from(name.as_str());
+            if name == Name::MaxForwards {
+                headers.set(name, value);
+            } else if !OWN.contains(&name) {
+                headers.push(name, value);
             }
         }
         let offered = outgoing.body.is_some();
