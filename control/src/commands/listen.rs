@@ -1,0 +1,26 @@
+//! Tone, silence and echo: what a leg hears that is no other leg. Each ends a bridge the leg is in.
+
+use media::{Feed, dsp::tone::ToneSpec};
+
+use crate::{command::LegId, error::CommandError, switchboard::Switchboard};
+
+impl Switchboard {
+    pub(crate) fn tone(&mut self, id: LegId, tone: ToneSpec) -> Result<(), CommandError> {
+        self.listen(id, Feed::Tone(tone))
+    }
+
+    pub(crate) fn silence(&mut self, id: LegId) -> Result<(), CommandError> {
+        self.listen(id, Feed::Silence)
+    }
+
+    pub(crate) fn echo(&mut self, id: LegId) -> Result<(), CommandError> {
+        let session = self.session(id)?;
+        self.listen(id, Feed::Session(session))
+    }
+
+    fn listen(&mut self, id: LegId, feed: Feed) -> Result<(), CommandError> {
+        self.session(id)?;
+        self.dissolve(id);
+        self.hear(id, feed)
+    }
+}
