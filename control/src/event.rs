@@ -6,7 +6,7 @@ use signaling::{Incoming, RegistrationId, RegistrationState, StatusCode, Uri};
 use crate::{call_record::CallRecord, command::LegId};
 
 /// A fact about a leg.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Event {
     /// Grows by one with every event of the switchboard, so also orders the events of one call.
     pub seq: u64,
@@ -30,7 +30,7 @@ pub enum CollectEnd {
 }
 
 /// What can happen to a leg.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A peer calls; its media is ready, so every verb may be used at once.

@@ -10,6 +10,7 @@
 //! [`Leg`] is one party: an INVITE usage and a media session, in either direction. [`Command`] is everything a leg
 //! can be asked, [`Event`] everything it can tell. Each verb is one file in `commands`.
 
+pub mod app;
 pub mod call_record;
 pub mod command;
 mod commands;
@@ -31,6 +32,7 @@ pub mod io;
 /// The crates below, so that whoever uses this one needs no other dependency.
 pub use {media, signaling};
 
+pub use app::App;
 pub use call_record::CallRecord;
 pub use command::{Collect, Command, Dial, LegId, Play, Target};
 pub use config::Config;
