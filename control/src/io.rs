@@ -13,7 +13,7 @@ use std::{
 use media::{
     Prompt, TapId,
     graph::recorder::recorder,
-    io::{Engine, EngineConfig, EngineGauges, LoadError, Prompts, RecordingWriter, Written},
+    io::{Engine, EngineConfig, EngineGauges, Layout, LoadError, Prompts, RecordingOutcome, RecordingWriter},
 };
 use signaling::{
     Listener, Transmit, Transport,
@@ -51,7 +51,7 @@ pub enum Happening {
     /// Something happened that concerns no leg.
     Notice(Notice),
     /// A recording is complete and its file is in place, or could not be written.
-    Written(Written),
+    Written(RecordingOutcome),
 }
 
 /// What a running system holds; all counts of now unless said otherwise.
@@ -105,12 +105,12 @@ impl Control {
         let listeners = transports.listeners();
         let listeners: Vec<Listener> = listeners
             .into_iter()
-            .map(|listener| signaling::io::advertised(listener, advertise))
+            .map(|listener| Listener { advertised: advertised(listener.local, advertise), ..listener })
             .collect();
         config.signaling.listeners.clone_from(&listeners);
-        config.signaling.seed = signaling::io::fresh_seed()?;
+        getrandom::fill(&mut config.signaling.seed).map_err(io::Error::other)?;
         config.advertise = advertise.or(config.advertise);
-        engine.seed = u64::from_le_bytes(signaling::io::fresh_seed()?[..8].try_into().unwrap_or_default());
+        engine.seed = getrandom::u64().map_err(io::Error::other)?;
         Ok(Self {
             switchboard: Switchboard::new(config),
             transports,
@@ -181,7 +181,7 @@ impl Control {
         self.next_tap += 1;
         let (end, recording) = recorder(RECORDING_MS);
         self.command(leg, Command::Record(tap, Box::new(end)))?;
-        self.writer.write(tap, path.to_owned(), recording);
+        self.writer.write(tap, recording, path.to_owned(), Layout::Stereo);
         Ok(tap)
     }
 
@@ -248,8 +248,8 @@ impl Control {
             event = poll_fn(|cx| self.engine.poll_event(cx)) => {
                 self.switchboard.handle_media(Instant::now(), event);
             }
-            written = poll_fn(|cx| self.writer.poll_written(cx)) => {
-                self.happenings.push_back(Happening::Written(written));
+            outcome = poll_fn(|cx| self.writer.poll_outcome(cx)) => {
+                self.happenings.push_back(Happening::Written(outcome));
             }
             () = until(timeout) => {}
             () = sleep(QUEUE_RETRY), if retry => {}
@@ -326,6 +326,14 @@ impl Control {
         let (transport, destination) = (transmit.transport, transmit.destination);
         self.mirror(now, Way::Out, transport, destination, &transmit.bytes);
         self.transports.send(transmit);
+    }
+}
+
+/// What peers are told: the configured IP, or the bound one, or that of the default route.
+fn advertised(local: SocketAddr, configured: Option<IpAddr>) -> SocketAddr {
+    match configured {
+        Some(ip) if ip.is_ipv4() == local.is_ipv4() => SocketAddr::new(ip, local.port()),
+        _ => signaling::io::advertised(local),
     }
 }
 
