@@ -62,6 +62,7 @@ pub struct Node {
     app: Option<Box<dyn App>>,
     heard: BTreeMap<LegId, Heard>,
     next_tap: u64,
+    record_all: bool,
 }
 
 impl Node {
@@ -82,7 +83,13 @@ impl Node {
             app: None,
             heard: BTreeMap::new(),
             next_tap: 1,
+            record_all: false,
         }
+    }
+
+    /// From now on every leg is recorded from its first moment.
+    pub fn record_all(&mut self) {
+        self.record_all = true;
     }
 
     /// Lets that app run the calls of this node.
@@ -196,6 +203,10 @@ impl Node {
                     }
                     let opened = session.map(|session| (session, self.address_of(session, Channel::Rtp)));
                     self.switchboard.handle_opened(now, leg, opened);
+                    if self.record_all {
+                        // A leg that was refused at once has nothing to record.
+                        let _ = self.listen(now, leg);
+                    }
                 }
             }
         }
