@@ -1,5 +1,7 @@
 //! One script, three worlds: virtual time, UDP and TCP on real sockets.
 
+extern crate offhook_control as control;
+
 mod common;
 
 use common::{live::Live, script::everything_in_one_call, virtual_time::Virtual};

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -59,6 +59,8 @@ pub struct Node {
     /// The egress of each session ever opened, judged.
     pub checks: BTreeMap<SessionId, StreamCheck>,
     slots: Slots,
+    /// Which session listens at an RTP port.
+    ports: BTreeMap<u16, SessionId>,
     app: Option<Box<dyn App>>,
     heard: BTreeMap<LegId, Heard>,
     next_tap: u64,
@@ -80,6 +82,7 @@ impl Node {
             notices: Vec::new(),
             checks: BTreeMap::new(),
             slots: Slots::new(1, 4096),
+            ports: BTreeMap::new(),
             app: None,
             heard: BTreeMap::new(),
             next_tap: 1,
@@ -144,16 +147,10 @@ impl Node {
             self.switchboard.handle_message(now, &source, bytes);
             return;
         }
-        let Some(offset) = port.checked_sub(FIRST_RTP_PORT) else { return };
-        let channel = if offset % 2 == 0 { Channel::Rtp } else { Channel::Rtcp };
-        if let Some(session) = self.slots.current(0, u32::from(offset / 2)) {
+        let channel = if port.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
+        if let Some(session) = self.ports.get(&(port & !1)).copied() {
             self.shard.handle_datagram(now, session, channel, from, &mut bytes.to_vec());
         }
-    }
-
-    fn address_of(&self, session: SessionId, channel: Channel) -> SocketAddr {
-        let rtcp = u16::from(channel == Channel::Rtcp);
-        SocketAddr::new(self.address.ip(), FIRST_RTP_PORT + 2 * session.slot() as u16 + rtcp)
     }
 
     /// Passes everything on until nothing moves any more.
@@ -201,7 +198,10 @@ impl Node {
                             media::Command::Open(session, Box::default()),
                         );
                     }
-                    let opened = session.map(|session| (session, self.address_of(session, Channel::Rtp)));
+                    let opened = session.map(|session| (session, rtp_address(self.address, session, Channel::Rtp)));
+                    if let Some((session, address)) = opened {
+                        self.ports.insert(address.port(), session);
+                    }
                     self.switchboard.handle_opened(now, leg, opened);
                     if self.record_all {
                         // A leg that was refused at once has nothing to record.
@@ -217,12 +217,7 @@ impl Node {
                 let event = transmit.bytes.len() == media::rtp::HEADER_LEN + 4;
                 self.checks.entry(transmit.session).or_default().packet(transmit.bytes, event);
             }
-            let from = SocketAddr::new(
-                self.address.ip(),
-                FIRST_RTP_PORT
-                    + 2 * transmit.session.slot() as u16
-                    + u16::from(transmit.channel == Channel::Rtcp),
-            );
+            let from = rtp_address(self.address, transmit.session, transmit.channel);
             let bytes = Bytes::copy_from_slice(transmit.bytes);
             network.send(now, false, Datagram { from, to: transmit.destination, bytes });
         }
@@ -230,6 +225,7 @@ impl Node {
             moved = true;
             if let media::Event::Closed(session, _) = &event {
                 self.slots.release(*session);
+                self.ports.retain(|_, open| open != session);
             }
             self.switchboard.handle_media(now, event);
         }
@@ -264,7 +260,7 @@ impl Node {
             ("client transactions", gauges.client_transactions),
             ("server transactions", gauges.server_transactions),
             ("sessions", self.shard.session_count()),
-            ("ports", self.slots.in_use()),
+            ("ports", self.slots.in_use(0)),
         ];
         counts
             .iter()
@@ -294,4 +290,9 @@ impl Node {
         }
         endings
     }
+}
+
+fn rtp_address(node: SocketAddr, session: SessionId, channel: Channel) -> SocketAddr {
+    let rtcp = u16::from(channel == Channel::Rtcp);
+    SocketAddr::new(node.ip(), FIRST_RTP_PORT + 2 * session.slot() as u16 + rtcp)
 }
