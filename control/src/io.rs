@@ -291,8 +291,11 @@ impl Control {
                 MediaRequest::Command(command) => self.backlog.push_back(command),
                 MediaRequest::Open { leg, near } => {
                     let opened = self.engine.open(near);
-                    if let Err(error) = &opened {
-                        tracing::warn!(leg = leg.0, %error, "no media session");
+                    match &opened {
+                        Ok((session, _)) => {
+                            self.backlog.push_back(media::Command::Open(*session, Box::default()));
+                        }
+                        Err(error) => tracing::warn!(leg = leg.0, %error, "no media session"),
                     }
                     self.switchboard.handle_opened(now, leg, opened.ok());
                 }

