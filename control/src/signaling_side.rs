@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use media::sdp::SdpError;
-use signaling::{Answered, Body, Cause, Ended, Event as SignalingEvent, Incoming, InviteId, Progress, StatusCode};
+use signaling::{
+    Answered, Body, Cause, Ended, Event as SignalingEvent, Incoming, InviteId, Progress, StatusCode,
+};
 
 use crate::{
     command::LegId,
@@ -52,7 +54,9 @@ impl Switchboard {
             }
             SignalingEvent::Bound(user, uri) => self.notices.push_back(Notice::Bound(user, uri)),
             SignalingEvent::Unbound(user, uri) => self.notices.push_back(Notice::Unbound(user, uri)),
-            SignalingEvent::Registration(id, state) => self.notices.push_back(Notice::Registration(id, state)),
+            SignalingEvent::Registration(id, state) => {
+                self.notices.push_back(Notice::Registration(id, state))
+            }
             // The enum may grow; what control does not know, it does not act on.
             _ => {}
         }

@@ -43,7 +43,13 @@ fn call(world: &mut World, phone: NodeId, server: NodeId, line: LegId) -> LegId 
 }
 
 /// One random change of what somebody hears. Commands that do not fit the moment are refused and change nothing.
-fn switch(world: &mut World, server: NodeId, legs: [LegId; 2], phones: [(NodeId, LegId); 2], prompts: &[Arc<Prompt>]) {
+fn switch(
+    world: &mut World,
+    server: NodeId,
+    legs: [LegId; 2],
+    phones: [(NodeId, LegId); 2],
+    prompts: &[Arc<Prompt>],
+) {
     let which = world.random.below(2) as usize;
     let (leg, other) = (legs[which], legs[1 - which]);
     let (phone, line) = phones[which];

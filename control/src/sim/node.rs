@@ -18,9 +18,7 @@ use super::{
     continuity::StreamCheck,
     network::{Datagram, Network},
 };
-use crate::{
-    App, Command, CommandError, Config, Event, EventKind, LegId, MediaRequest, Notice, Switchboard,
-};
+use crate::{App, Command, CommandError, Config, Event, EventKind, LegId, MediaRequest, Notice, Switchboard};
 
 /// SIP port of every node.
 pub(crate) const SIP_PORT: u16 = 5060;
@@ -193,12 +191,10 @@ impl Node {
                 MediaRequest::Open { leg, near } => {
                     let session = self.slots.allocate(0, near);
                     if let Some(session) = session {
-                        self.shard.handle_command(
-                            now,
-                            media::Command::Open(session, Box::default()),
-                        );
+                        self.shard.handle_command(now, media::Command::Open(session, Box::default()));
                     }
-                    let opened = session.map(|session| (session, rtp_address(self.address, session, Channel::Rtp)));
+                    let opened =
+                        session.map(|session| (session, rtp_address(self.address, session, Channel::Rtp)));
                     if let Some((session, address)) = opened {
                         self.ports.insert(address.port(), session);
                     }

@@ -78,12 +78,15 @@ impl Stage for Live {
 
     fn wait(&mut self, who: Who, what: &str, wanted: &mut dyn FnMut(&Event) -> bool) -> Event {
         loop {
-            if let Some((event, taken)) = self.events[who].iter_mut().find(|(event, taken)| !taken && wanted(event)) {
+            if let Some((event, taken)) =
+                self.events[who].iter_mut().find(|(event, taken)| !taken && wanted(event))
+            {
                 *taken = true;
                 return event.clone();
             }
             let systems = &mut self.systems;
-            let next = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, next_of(systems)).await });
+            let next =
+                self.runtime.block_on(async { tokio::time::timeout(PATIENCE, next_of(systems)).await });
             match next {
                 Ok((from, Happening::Leg(event))) => self.events[from].push((event, false)),
                 Ok(_) => {}
@@ -114,7 +117,11 @@ impl Stage for Live {
         let Self { runtime, systems, .. } = self;
         for system in systems {
             let gauges = system.gauges();
-            assert_eq!((gauges.legs, gauges.media.sessions, gauges.media.ports_in_use), (0, 0, 0), "{gauges:?}");
+            assert_eq!(
+                (gauges.legs, gauges.media.sessions, gauges.media.ports_in_use),
+                (0, 0, 0),
+                "{gauges:?}"
+            );
             assert_eq!(gauges.media.continuity_violations, 0);
             assert_eq!(runtime.block_on(system.stop(Duration::from_secs(5))), 0);
         }

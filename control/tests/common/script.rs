@@ -31,7 +31,13 @@ fn wait_incoming(stage: &mut impl Stage, who: Who) -> LegId {
     stage.wait(who, "Incoming", &mut |event| matches!(event.kind, EventKind::Incoming(_))).leg
 }
 
-fn wait_kind(stage: &mut impl Stage, who: Who, leg: LegId, what: &str, wanted: fn(&EventKind) -> bool) -> Event {
+fn wait_kind(
+    stage: &mut impl Stage,
+    who: Who,
+    leg: LegId,
+    what: &str,
+    wanted: fn(&EventKind) -> bool,
+) -> Event {
     stage.wait(who, what, &mut |event| event.leg == leg && wanted(&event.kind))
 }
 
@@ -65,7 +71,8 @@ pub fn everything_in_one_call(mut stage: impl Stage) {
     s.command(SERVER, caller, Command::Collect(Collect { max: 8, ..Collect::default() })).unwrap();
     s.command(ALICE, LINE, Command::SendDigits(DigitString::parse("120#").unwrap())).unwrap();
     wait_kind(s, ALICE, LINE, "DigitsSent", |kind| matches!(kind, EventKind::DigitsSent));
-    let collected = wait_kind(s, SERVER, caller, "Collected", |kind| matches!(kind, EventKind::Collected(..)));
+    let collected =
+        wait_kind(s, SERVER, caller, "Collected", |kind| matches!(kind, EventKind::Collected(..)));
     let EventKind::Collected(digits, end) = collected.kind else { unreachable!("waited for it") };
     assert_eq!((digits.as_str(), end), ("120", CollectEnd::Terminator));
 
