@@ -14,7 +14,7 @@ use std::{
 };
 
 use control::{
-    media::{Codec, Latch},
+    media::{Codec, Latch, dsp::tone_plan::Country},
     signaling::Transport,
 };
 use toml::de::DeTable;
@@ -41,6 +41,8 @@ pub struct Config {
     pub data: PathBuf,
     /// How long running calls may go on after SIGTERM. Default 30 s.
     pub drain: Duration,
+    /// What is logged, for example `info` or `warn,signaling=debug`. Default `info`.
+    pub log: String,
     /// Dialling plan, in order.
     pub routes: Vec<Route>,
 }
@@ -71,6 +73,8 @@ pub struct Media {
     pub workers: Option<usize>,
     /// How far the source of RTP may differ from the SDP. Default [`Latch::SameIp`].
     pub latch: Latch,
+    /// Whose tones are played. Default the United States.
+    pub tones: Country,
 }
 
 /// One `[[user]]`.
@@ -97,6 +101,7 @@ impl Default for Config {
             advertise: None,
             data: PathBuf::from("offhook-data"),
             drain: Duration::from_secs(30),
+            log: "info".into(),
             routes: Vec::new(),
         }
     }
@@ -122,6 +127,7 @@ impl Default for Media {
             ptime_ms: 20,
             workers: None,
             latch: Latch::default(),
+            tones: Country::Us,
         }
     }
 }
@@ -167,6 +173,9 @@ impl Config {
         }
         if let Some(seconds) = root.take("drain").and_then(|item| item.integer(0..=86_400, report)) {
             self.drain = Duration::from_secs(seconds);
+        }
+        if let Some(item) = root.take("log") {
+            self.log = item.parsed(LOG, report, log_filter).unwrap_or_default();
         }
         let mut http = root.section("http", report);
         if let Some(item) = http.take("listen")
@@ -276,6 +285,11 @@ impl Media {
             });
             self.latch = latch.unwrap_or_default();
         }
+        if let Some(item) = section.take("tones") {
+            let codes: Vec<&str> = Country::ALL.iter().map(|country| country.code()).collect();
+            let country = item.parsed(&listed(&codes), report, |text| Country::from_code(text).ok_or_else(String::new));
+            self.tones = country.unwrap_or(Country::Us);
+        }
         section.finish(report);
     }
 }
@@ -293,6 +307,21 @@ fn each<T>(
 
 fn codec(text: &str) -> Result<Codec, String> {
     Codec::from_name(text, 8000).ok_or_else(String::new)
+}
+
+/// What a log filter looks like.
+pub const LOG: &str = "off, error, warn, info, debug or trace, or a filter like warn,offhook_signaling=debug";
+
+/// Reads a log filter.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    match text.parse::<tracing_subscriber::filter::Targets>() {
+        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        Ok(_) => Err(String::new()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 const PTIMES: [u8; 5] = [10, 20, 30, 40, 60];

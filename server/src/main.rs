@@ -1,2 +1,10 @@
 //! The program `offhook`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use server::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

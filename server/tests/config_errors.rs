@@ -326,3 +326,11 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
     assert_eq!(told.len(), 3);
     assert!(told[0].starts_with("1:") && told[1].starts_with("3:") && told[2].starts_with("5:"), "{told:?}");
 }
+
+#[test]
+fn the_example_is_accepted() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../offhook.example.toml");
+    let config = Config::load(&example).unwrap();
+    assert_eq!(config.sip.users.len(), 2);
+    assert_eq!(config.routes.len(), 4);
+}

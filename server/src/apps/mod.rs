@@ -1,0 +1,124 @@
+//! What answers calls: one small state machine per call, found by the dialling plan.
+
+mod dial;
+mod echo;
+mod play;
+mod reject;
+
+use std::{collections::BTreeMap, time::Instant};
+
+use control::{
+    App, Command, Event, EventKind, LegId, Switchboard,
+    media::dsp::tone_plan::Country,
+    signaling::{Incoming, StatusCode},
+};
+
+use self::{dial::Dial, echo::Echo, play::Play};
+use crate::routing::{Router, Task};
+
+/// Gives every caller what the dialling plan says; pure, so that it answers in the simulator as on real sockets.
+#[derive(Debug)]
+pub struct Attendant {
+    router: Router,
+    /// Whose ringback a caller hears where we must make it.
+    country: Country,
+    draining: bool,
+    /// Calls by their incoming leg.
+    calls: BTreeMap<LegId, Call>,
+    /// Which call a leg belongs to.
+    owners: BTreeMap<LegId, LegId>,
+}
+
+#[derive(Debug)]
+struct Call {
+    task: Running,
+    /// Legs that have not ended.
+    legs: usize,
+}
+
+#[derive(Debug)]
+enum Running {
+    Echo(Echo),
+    Play(Play),
+    Dial(Box<Dial>),
+}
+
+impl Attendant {
+    /// An attendant without calls.
+    #[must_use]
+    pub fn new(router: Router, country: Country) -> Self {
+        Self { router, country, draining: false, calls: BTreeMap::new(), owners: BTreeMap::new() }
+    }
+
+    /// From now on new callers are refused with 503; running calls go on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Calls that are up.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn begin(&mut self, now: Instant, caller: LegId, incoming: &Incoming, switchboard: &mut Switchboard) {
+        if self.draining {
+            reject::reject(now, caller, StatusCode::SERVICE_UNAVAILABLE, switchboard);
+            return;
+        }
+        let dialled = incoming.request_uri.user_unescaped().unwrap_or_default();
+        let task = match self.router.task(&dialled, |user| switchboard.knows_user(user)) {
+            Task::Echo => Some(Running::Echo(Echo::begin(now, caller, switchboard))),
+            Task::Play { prompt, times } => {
+                Some(Running::Play(Play::begin(now, caller, prompt, times, switchboard)))
+            }
+            Task::Dial(call) => {
+                Some(Running::Dial(Box::new(Dial::begin(now, caller, incoming, call, self.country, switchboard))))
+            }
+            Task::Reject(code) => {
+                reject::reject(now, caller, code, switchboard);
+                None
+            }
+        };
+        let Some(task) = task else { return };
+        self.owners.insert(caller, caller);
+        let mut legs = 1;
+        if let Running::Dial(dial) = &task {
+            for leg in dial.callees() {
+                self.owners.insert(leg, caller);
+                legs += 1;
+            }
+        }
+        self.calls.insert(caller, Call { task, legs });
+    }
+}
+
+impl App for Attendant {
+    fn handle_event(&mut self, now: Instant, event: &Event, switchboard: &mut Switchboard) {
+        if let EventKind::Incoming(incoming) = &event.kind {
+            self.begin(now, event.leg, incoming, switchboard);
+            return;
+        }
+        // Legs without a task were refused; nobody waits for what they tell.
+        let Some(owner) = self.owners.get(&event.leg).copied() else { return };
+        let Some(call) = self.calls.get_mut(&owner) else { return };
+        match &mut call.task {
+            Running::Echo(_) => {}
+            Running::Play(play) => play.handle_event(now, event, switchboard),
+            Running::Dial(dial) => dial.handle_event(now, event, switchboard),
+        }
+        if matches!(event.kind, EventKind::Ended(_)) {
+            self.owners.remove(&event.leg);
+            call.legs -= 1;
+            if call.legs == 0 {
+                self.calls.remove(&owner);
+            }
+        }
+    }
+}
+
+/// Asks a leg for something that it may be too late for: the peer can always have hung up a moment ago, and the leg
+/// tells that with its last event. Whether it was done.
+fn ask(now: Instant, leg: LegId, command: Command, switchboard: &mut Switchboard) -> bool {
+    switchboard.handle_command(now, leg, command).is_ok()
+}
