@@ -6,7 +6,6 @@ mod problem;
 mod routes;
 
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -15,7 +14,7 @@ use std::{
 
 use control::{
     media::{Codec, Latch, dsp::tone_plan::Country},
-    signaling::Transport,
+    signaling::{Transport, auth::credentials::Secret},
 };
 use toml::de::DeTable;
 
@@ -78,18 +77,12 @@ pub struct Media {
 }
 
 /// One `[[user]]`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// User part of the address of record.
     pub name: String,
     /// Shown nowhere.
-    pub password: String,
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
-    }
+    pub password: Secret,
 }
 
 impl Default for Config {
@@ -238,7 +231,7 @@ impl Sip {
                 report.add(&span, &path, "expected a password, found an empty one");
                 return None;
             }
-            Some(password)
+            Some(Secret::new(password))
         });
         section.finish(report);
         if let (Some(name), Some(password)) = (name, password) {
@@ -287,7 +280,8 @@ impl Media {
         }
         if let Some(item) = section.take("tones") {
             let codes: Vec<&str> = Country::ALL.iter().map(|country| country.code()).collect();
-            let country = item.parsed(&listed(&codes), report, |text| Country::from_code(text).ok_or_else(String::new));
+            let country =
+                item.parsed(&listed(&codes), report, |text| Country::from_code(text).ok_or_else(String::new));
             self.tones = country.unwrap_or(Country::Us);
         }
         section.finish(report);

@@ -63,7 +63,7 @@ pub enum Task {
         times: Option<u32>,
     },
     /// See [`Application::Dial`].
-    Dial(Call),
+    Dial(Box<Call>),
     /// See [`Application::Reject`].
     Reject(StatusCode),
 }
@@ -112,7 +112,11 @@ impl Router {
             }
         }
         match is_user(user) {
-            true => Task::Dial(Call { party: Party::User(user.to_owned()), from: None, ring_timeout: None }),
+            true => Task::Dial(Box::new(Call {
+                party: Party::User(user.to_owned()),
+                from: None,
+                ring_timeout: None,
+            })),
             false => Task::Reject(StatusCode::NOT_FOUND),
         }
     }
@@ -139,7 +143,7 @@ impl Application {
                     Some(Err(_)) => return Task::Reject(StatusCode::NOT_FOUND),
                 };
                 match party(target, captures) {
-                    Some(party) => Task::Dial(Call { party, from, ring_timeout: *ring_timeout }),
+                    Some(party) => Task::Dial(Box::new(Call { party, from, ring_timeout: *ring_timeout })),
                     None => Task::Reject(StatusCode::NOT_FOUND),
                 }
             }

@@ -1,5 +1,7 @@
 //! What a mistake in the configuration looks like to the one who made it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,

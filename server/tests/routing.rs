@@ -1,5 +1,7 @@
 //! Who answers a dialled user.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use control::signaling::StatusCode;

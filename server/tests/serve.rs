@@ -1,5 +1,7 @@
 //! The program as a user starts it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::process::Command;
@@ -92,7 +94,8 @@ fn a_drain_that_is_over_hangs_up() {
 fn a_mistake_in_the_file_ends_it_with_the_place_on_standard_error() {
     let file = std::env::temp_dir().join(format!("offhook-mistake-{}.toml", std::process::id()));
     std::fs::write(&file, "[sip]\nlisten = [\"udp:5060\"]\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_offhook")).arg("serve").arg("--config").arg(&file).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_offhook")).arg("serve").arg("--config").arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr);
     let place = format!("{}:2:11: sip.listen[1]: expected udp:HOST:PORT or tcp:HOST:PORT", file.display());
@@ -102,7 +105,8 @@ fn a_mistake_in_the_file_ends_it_with_the_place_on_standard_error() {
 
 #[test]
 fn a_mistake_in_a_flag_says_what_was_expected() {
-    let output = Command::new(env!("CARGO_BIN_EXE_offhook")).args(["serve", "--sip", "5060"]).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_offhook")).args(["serve", "--sip", "5060"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("--sip") && told.contains("expected udp:HOST:PORT or tcp:HOST:PORT"), "{told}");

@@ -37,30 +37,78 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
         gauge("timers", sip.timers, "Running SIP timers."),
         gauge("connections", transports.connections as usize, "Open TCP connections."),
         gauge("media_workers", media.workers, "Media threads."),
-        gauge("latest_wake_us", media.latest_wake_us as usize, "Lateness of the worst beat of the last second, us."),
-        gauge("draining", usize::from(*draining), "1 while new calls are refused because the server is stopping."),
+        gauge(
+            "latest_wake_us",
+            media.latest_wake_us as usize,
+            "Lateness of the worst beat of the last second, us.",
+        ),
+        gauge(
+            "draining",
+            usize::from(*draining),
+            "1 while new calls are refused because the server is stopping.",
+        ),
         gauge("uptime_seconds", uptime.as_secs() as usize, "Seconds since the start."),
         counter("calls_total", counts.incoming, "Calls that came in."),
-        counter("incoming_answered_total", counts.incoming_answered, "Incoming legs that ended after an answer."),
-        counter("incoming_failed_total", counts.incoming_failed, "Incoming legs that ended without an answer."),
-        counter("outgoing_answered_total", counts.outgoing_answered, "Outgoing legs that ended after an answer."),
-        counter("outgoing_failed_total", counts.outgoing_failed, "Outgoing legs that ended without an answer."),
+        counter(
+            "incoming_answered_total",
+            counts.incoming_answered,
+            "Incoming legs that ended after an answer.",
+        ),
+        counter(
+            "incoming_failed_total",
+            counts.incoming_failed,
+            "Incoming legs that ended without an answer.",
+        ),
+        counter(
+            "outgoing_answered_total",
+            counts.outgoing_answered,
+            "Outgoing legs that ended after an answer.",
+        ),
+        counter(
+            "outgoing_failed_total",
+            counts.outgoing_failed,
+            "Outgoing legs that ended without an answer.",
+        ),
         counter("rtp_packets_lost_total", counts.packets_lost, "RTP packets that ended legs have missed."),
         counter("rtp_datagrams_total", media.datagrams, "RTP and RTCP datagrams received."),
         counter("rtp_transmits_total", media.transmits, "RTP and RTCP datagrams produced."),
-        counter("rtp_undelivered_total", media.undelivered, "RTP and RTCP datagrams the system refused to send."),
-        counter("late_beats_total", media.late_beats, "Beats of a media thread that began more than a beat late."),
-        counter("skipped_frames_total", media.skipped_frames, "Frames skipped because a media thread was late."),
+        counter(
+            "rtp_undelivered_total",
+            media.undelivered,
+            "RTP and RTCP datagrams the system refused to send.",
+        ),
+        counter(
+            "late_beats_total",
+            media.late_beats,
+            "Beats of a media thread that began more than a beat late.",
+        ),
+        counter(
+            "skipped_frames_total",
+            media.skipped_frames,
+            "Frames skipped because a media thread was late.",
+        ),
         counter(
             "continuity_violations_total",
             media.continuity_violations,
             "Breaches of the continuity of sent RTP; anything but 0 is a defect.",
         ),
-        counter("stale_commands_total", media.stale_commands, "Media commands that came after the end of their session."),
-        counter("queue_full_total", media.queue_full, "Media commands refused because a thread did not keep up."),
+        counter(
+            "stale_commands_total",
+            media.stale_commands,
+            "Media commands that came after the end of their session.",
+        ),
+        counter(
+            "queue_full_total",
+            media.queue_full,
+            "Media commands refused because a thread did not keep up.",
+        ),
         counter("sip_received_total", transports.received, "SIP messages received."),
         counter("sip_sent_total", transports.sent, "SIP messages sent."),
-        counter("sip_dropped_total", sip.dropped_messages, "SIP messages thrown away because nothing can answer them."),
+        counter(
+            "sip_dropped_total",
+            sip.dropped_messages,
+            "SIP messages thrown away because nothing can answer them.",
+        ),
         counter("sip_unsent_total", transports.dropped, "SIP messages the transport had to drop."),
     ]
 }
@@ -82,6 +130,7 @@ pub(super) fn prometheus(snapshot: &Snapshot) -> String {
 
 /// One flat object.
 pub(super) fn json(snapshot: &Snapshot) -> Value {
-    let members = measures(snapshot).into_iter().map(|measure| (measure.name.to_owned(), Value::from(measure.value)));
+    let members =
+        measures(snapshot).into_iter().map(|measure| (measure.name.to_owned(), Value::from(measure.value)));
     Value::Object(Map::from_iter(members))
 }

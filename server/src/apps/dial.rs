@@ -57,6 +57,7 @@ struct Callee {
     ended: bool,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a call reacts to a few of all events")]
 impl Dial {
     pub(super) fn begin(
         now: Instant,
@@ -69,9 +70,11 @@ impl Dial {
         let is_user = matches!(call.party, Party::User(_));
         let targets: Vec<Target> = match call.party {
             Party::Uri(uri) => vec![Target::Uri(uri)],
-            Party::User(name) => {
-                switchboard.contacts(&name).into_iter().map(|contact| Target::Contact(Box::new(contact))).collect()
-            }
+            Party::User(name) => switchboard
+                .contacts(&name)
+                .into_iter()
+                .map(|contact| Target::Contact(Box::new(contact)))
+                .collect(),
         };
         let from = call.from.unwrap_or_else(|| shown(incoming));
         let mut dial = Self {
@@ -178,7 +181,13 @@ impl Dial {
         }
     }
 
-    fn on_callee_gone(&mut self, now: Instant, leg: LegId, record: &CallRecord, switchboard: &mut Switchboard) {
+    fn on_callee_gone(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        record: &CallRecord,
+        switchboard: &mut Switchboard,
+    ) {
         if self.winner == Some(leg) {
             ask(now, self.caller.leg, Command::HangUp(None), switchboard);
             return;
@@ -277,7 +286,9 @@ fn refusal(record: &CallRecord, is_user: bool) -> StatusCode {
         Cause::Timeout if record.ringing.is_some() || is_user => StatusCode::TEMPORARILY_UNAVAILABLE,
         Cause::Timeout => StatusCode::SERVER_TIMEOUT,
         Cause::Unreachable if is_user => StatusCode::TEMPORARILY_UNAVAILABLE,
-        Cause::Unreachable if record.code == StatusCode::SERVICE_UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::Unreachable if record.code == StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Cause::Unreachable => StatusCode::BAD_GATEWAY,
         Cause::Rejected | Cause::Local | Cause::RemoteBye | Cause::RemoteCancel => match record.code.code() {
             300..=399 | 408 | 480 | 487 | 491 => StatusCode::TEMPORARILY_UNAVAILABLE,

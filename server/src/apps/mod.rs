@@ -72,9 +72,14 @@ impl Attendant {
             Task::Play { prompt, times } => {
                 Some(Running::Play(Play::begin(now, caller, prompt, times, switchboard)))
             }
-            Task::Dial(call) => {
-                Some(Running::Dial(Box::new(Dial::begin(now, caller, incoming, call, self.country, switchboard))))
-            }
+            Task::Dial(call) => Some(Running::Dial(Box::new(Dial::begin(
+                now,
+                caller,
+                incoming,
+                *call,
+                self.country,
+                switchboard,
+            )))),
             Task::Reject(code) => {
                 reject::reject(now, caller, code, switchboard);
                 None

@@ -21,6 +21,7 @@ pub(super) struct Play {
     started: bool,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a call reacts to a few of all events")]
 impl Play {
     pub(super) fn begin(
         now: Instant,

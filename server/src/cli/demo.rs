@@ -28,7 +28,8 @@ impl Demo {
     /// Runs it; 0 if all sound was heard.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+        {
             Ok(runtime) => runtime,
             Err(error) => return super::fail(format_args!("no threads: {error}")),
         };

@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     api::{self, Counts, Snapshot},
     apps::Attendant,
-    config::{self, Config, address},
+    config::{self, Account, Config, address},
     routing::Router,
     shutdown::Signals,
 };
@@ -162,7 +162,8 @@ fn start_log(filter: &str) {
 #[must_use]
 pub fn setup(config: &Config) -> Setup {
     let realm = &config.sip.realm;
-    let users = config.sip.users.iter().map(|user| User::new(&user.name, realm, &user.password)).collect();
+    let user = |account: &Account| User::new(&account.name, realm, account.password.expose());
+    let users = config.sip.users.iter().map(user).collect();
     let mut engine = EngineConfig { bind: media_address(&config.sip.listen), ..EngineConfig::default() };
     engine.ports = config.media.rtp_ports.clone();
     engine.workers = config.media.workers.unwrap_or(engine.workers);

@@ -114,10 +114,10 @@ pub(super) struct Item<'i> {
 
 impl<'i> Item<'i> {
     pub(super) fn string(self, expected: &str, report: &mut Report<'_>) -> Option<String> {
-        match self.value {
-            DeValue::String(text) => Some(text.into_owned()),
-            _ => self.mismatch(expected, report),
+        if let DeValue::String(text) = self.value {
+            return Some(text.into_owned());
         }
+        self.mismatch(expected, report)
     }
 
     /// A string that `parse` understands. `parse` returns what is wrong with it.
@@ -183,10 +183,10 @@ impl<'i> Item<'i> {
     }
 
     fn into_section(self, report: &mut Report<'_>) -> Option<Section<'i>> {
-        match self.value {
-            DeValue::Table(table) => Some(Section::new(self.path, self.span, table)),
-            _ => self.mismatch("a table", report),
+        if let DeValue::Table(table) = self.value {
+            return Some(Section::new(self.path, self.span, table));
         }
+        self.mismatch("a table", report)
     }
 
     fn mismatch<T>(&self, expected: &str, report: &mut Report<'_>) -> Option<T> {

@@ -104,10 +104,11 @@ impl Prompts<'_> {
             if let Some(prompt) = self.loaded.get(&path) {
                 return Ok(Arc::clone(prompt));
             }
-            let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => format!("there is no {}", path.display()),
-                _ => error.to_string(),
-            })?;
+            let bytes =
+                std::fs::read(&path).map_err(|error| match error.kind() == std::io::ErrorKind::NotFound {
+                    true => format!("there is no {}", path.display()),
+                    false => error.to_string(),
+                })?;
             let prompt = Arc::new(Prompt::from_wav(&bytes).map_err(|error| error.to_string())?);
             self.loaded.insert(path, Arc::clone(&prompt));
             Ok(prompt)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use control::media::dsp::detect::tone_level;
+use control::media::dsp::detect::{analyse, tone_level};
 
 /// Samples per second of a recording.
 const RATE: u32 = 8000;
@@ -87,6 +87,12 @@ pub(super) fn onset(samples: &[i16], hz: f32) -> Option<usize> {
     let peak = |range: &[i16]| range.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
     let full = peak(&samples[at(stretch.from_ms)..at(stretch.to_ms)]);
     samples[begin..].iter().position(|sample| sample.unsigned_abs() >= full / 2).map(|offset| begin + offset)
+}
+
+/// Jumps and short cut-outs within a stretch.
+pub(super) fn clicks(samples: &[i16], stretch: &Stretch) -> usize {
+    let at = |ms: usize| (ms * RATE as usize / 1000).min(samples.len());
+    analyse(&samples[at(stretch.from_ms)..at(stretch.to_ms)], RATE, &[stretch.hz]).clicks
 }
 
 /// Milliseconds of that many samples.

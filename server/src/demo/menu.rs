@@ -39,6 +39,7 @@ pub(super) struct Menu {
     facts: VecDeque<Fact>,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a call reacts to a few of all events")]
 impl Menu {
     pub(super) fn new(prompt: Arc<Prompt>) -> Self {
         Self { prompt, from: None, caller: None, callee: None, facts: VecDeque::new() }
@@ -70,7 +71,12 @@ impl Menu {
         match kind {
             EventKind::Answered => {
                 let prompt = Arc::clone(&self.prompt);
-                self.ask(now, leg, Command::Play(Play { player: PROMPT, prompt, times: Some(1) }), switchboard);
+                self.ask(
+                    now,
+                    leg,
+                    Command::Play(Play { player: PROMPT, prompt, times: Some(1) }),
+                    switchboard,
+                );
                 let collect = Collect { max: EXTENSION.len(), barge_in: false, ..Collect::default() };
                 self.ask(now, leg, Command::Collect(collect), switchboard);
             }

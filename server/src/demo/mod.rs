@@ -4,9 +4,9 @@ mod hearing;
 mod menu;
 mod timeline;
 mod verdict;
+mod waiting;
 
 use std::{
-    future::Future,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +17,7 @@ use control::{
     App, CallRecord, EventKind,
     io::{Control, Gauges, Happening},
     media::{DigitString, Prompt, dsp::tone::ToneGenerator, dsp::tone::ToneSpec},
-    signaling::{Transport, Uri},
+    signaling::{Transport, Uri, auth::credentials::Secret},
 };
 use tokio::{
     sync::{
@@ -31,19 +31,22 @@ use tokio::{
 use self::{
     menu::{EXTENSION, EXTENSION_USER, Fact, MENU, Menu},
     timeline::Timeline,
+    waiting::{ended, heard, is_recording, registered, written},
 };
 use crate::{
     cli::serve,
     config::{Account, Config},
-    phone::{Handset, Identity, News, Order, Secret},
+    phone::{Handset, Identity, News, Order},
 };
 
 pub use self::verdict::Verdict;
 
-/// Tones of the prompt, Hz, each 500 ms.
+/// Tones of the prompt, Hz.
 const PROMPT_TONES: [f32; 3] = [600.0, 750.0, 900.0];
 /// Length of each tone of the prompt, ms.
-const PROMPT_TONE_MS: usize = 500;
+const PROMPT_TONE_MS: usize = 480;
+/// Silence after each tone of the prompt, ms.
+const PROMPT_PAUSE_MS: usize = 20;
 /// What the caller says, Hz.
 const ALICE_TONE: f32 = 1100.0;
 /// What the called party says, Hz.
@@ -104,7 +107,12 @@ pub async fn run(out: &Path, progress: impl FnMut(&str)) -> Result<Report, Strin
     Ok(scene.finish().await)
 }
 
-fn phone(user: &str, server: SocketAddr, port: u16, answers_after: Option<Duration>) -> Result<Handset, String> {
+fn phone(
+    user: &str,
+    server: SocketAddr,
+    port: u16,
+    answers_after: Option<Duration>,
+) -> Result<Handset, String> {
     let identity = Identity {
         user: user.to_owned(),
         password: password(user),
@@ -112,22 +120,29 @@ fn phone(user: &str, server: SocketAddr, port: u16, answers_after: Option<Durati
         answers_after,
     };
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Handset::start(identity, local, port..=port + 999).map_err(|error| format!("the phone of {user}: {error}"))
+    Handset::start(identity, local, port..=port + 999)
+        .map_err(|error| format!("the phone of {user}: {error}"))
 }
 
 /// Lives as long as the demonstration, on loopback.
 fn password(user: &str) -> Secret {
-    Secret(format!("{user}-{}", std::process::id()))
+    Secret::new(format!("{user}-{}", std::process::id()))
 }
 
 /// The prompt is a WAV file like any other, so that reading it is part of the demonstration.
 fn write_prompt(path: &Path) -> Result<(), hound::Error> {
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut writer = hound::WavWriter::create(path, spec)?;
     for hz in PROMPT_TONES {
-        let mut samples = vec![0; PROMPT_TONE_MS * 8];
-        ToneGenerator::new(ToneSpec::continuous(hz, -10.0), 8000).fill(&mut samples);
+        // A pause at the end lets the tone fade instead of breaking off.
+        let cadence = [PROMPT_TONE_MS as u16, PROMPT_PAUSE_MS as u16, 0, 0, 0, 0, 0, 0];
+        let mut samples = vec![0; (PROMPT_TONE_MS + PROMPT_PAUSE_MS) * 8];
+        ToneGenerator::new(ToneSpec::continuous(hz, -10.0).with_cadence(cadence), 8000).fill(&mut samples);
         for sample in samples {
             writer.write_sample(sample)?;
         }
@@ -157,14 +172,16 @@ impl Server {
         // Nobody is trusted, so that calls are authenticated as well.
         config.sip.trusted.clear();
         config.sip.users = ["alice", EXTENSION_USER]
-            .map(|name| Account { name: name.into(), password: password(name).0 })
+            .map(|name| Account { name: name.into(), password: password(name) })
             .into();
         config.media.rtp_ports = 22_000..=22_999;
         config.media.workers = Some(1);
-        let mut control = Control::start(serve::setup(&config)).map_err(|error| format!("the server: {error}"))?;
+        let mut control =
+            Control::start(serve::setup(&config)).map_err(|error| format!("the server: {error}"))?;
         control.set_mirror(timeline.mirror());
         let prompt = control.prompt(prompt).map_err(|error| format!("the prompt: {error}"))?;
-        let address = control.listeners().first().map(|listener| listener.local).ok_or("the server listens nowhere")?;
+        let address =
+            control.listeners().first().map(|listener| listener.local).ok_or("the server listens nowhere")?;
         let (told, facts) = unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(drive(control, prompt, timeline, told, stopped));
@@ -172,7 +189,11 @@ impl Server {
     }
 
     /// Waits for a fact that `wanted` picks.
-    async fn wait<T>(&mut self, what: &str, mut wanted: impl FnMut(&Fact) -> Option<T>) -> Result<(T, Instant), String> {
+    async fn wait<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&Fact) -> Option<T>,
+    ) -> Result<(T, Instant), String> {
         let deadline = sleep(2 * LIMIT);
         tokio::pin!(deadline);
         loop {
@@ -268,10 +289,8 @@ impl<P: FnMut(&str)> Scene<P> {
         (self.progress)("alice presses digits, the server recognises them");
         let digits = DigitString::parse(EXTENSION).map_err(|error| format!("digits: {error:?}"))?;
         self.alice.order(Order::Press(digits));
-        let recognised = |fact: &Fact| match fact {
-            Fact::Recognised(digits) => Some(digits.clone()),
-            _ => None,
-        };
+        let recognised =
+            |fact: &Fact| if let Fact::Recognised(digits) = fact { Some(digits.clone()) } else { None };
         let (digits, _) = self.server.wait("the digits", recognised).await?;
         if digits != EXTENSION {
             return Err(format!("the server recognised {digits:?}, not {EXTENSION:?}"));
@@ -314,7 +333,10 @@ impl<P: FnMut(&str)> Scene<P> {
         let ending = server.task.await;
         let mut measured = Vec::new();
         if let Some(set_up) = set_up {
-            measured.push(("set-up time, INVITE to 200".to_owned(), format!("{:.1} ms", set_up.as_secs_f64() * 1e3)));
+            measured.push((
+                "set-up time, INVITE to 200".to_owned(),
+                format!("{:.1} ms", set_up.as_secs_f64() * 1e3),
+            ));
         }
         match ending {
             Ok(ending) => judge_server(&ending, &mut measured, &mut problems),
@@ -326,11 +348,18 @@ impl<P: FnMut(&str)> Scene<P> {
                 record: self.alice_record.as_ref(),
                 begin: self.alice_begin,
             },
-            bob: verdict::Party { file: &self.bob_file, record: self.bob_record.as_ref(), begin: self.bob_begin },
+            bob: verdict::Party {
+                file: &self.bob_file,
+                record: self.bob_record.as_ref(),
+                begin: self.bob_begin,
+            },
         };
         let verdicts = verdict::judge(&parties, &timeline, &mut measured, &mut problems);
         let name = |address: SocketAddr| {
-            names.iter().find(|(known, _)| *known == address).map_or_else(|| address.to_string(), |(_, name)| (*name).into())
+            names
+                .iter()
+                .find(|(known, _)| *known == address)
+                .map_or_else(|| address.to_string(), |(_, name)| (*name).into())
         };
         let recordings = [self.alice_file, self.bob_file].into_iter().filter(|file| file.exists()).collect();
         Report { timeline: timeline.lines(name), measured, verdicts, recordings, problems }
@@ -351,62 +380,11 @@ fn judge_server(ending: &Ending, measured: &mut Vec<(String, String)>, problems:
     if violations > 0 {
         problems.push(format!("the server broke the continuity of its RTP {violations} times"));
     }
-    let (received, lost) = records
-        .iter()
-        .fold((0, 0), |(received, lost), record| (received + record.stats.received, lost + record.stats.lost));
+    let (received, lost) = records.iter().fold((0, 0), |(received, lost), record| {
+        (received + record.stats.received, lost + record.stats.lost)
+    });
     measured.push(("RTP received by the server".into(), format!("{received} packets, {lost} lost")));
     if lost > 0 {
         problems.push(format!("the server lost {lost} RTP packets"));
     }
-}
-
-fn is_recording(news: &News) -> bool {
-    matches!(news, News::Records)
-}
-
-async fn registered(phone: &mut Handset) -> Result<(), String> {
-    let user = phone.user.clone();
-    let outcome = phone.wait(LIMIT, |_, news| match news {
-        News::Registered(_) => Some(Ok(())),
-        News::RegistrationFailed(code) => Some(Err(format!("{user} cannot register: {code}"))),
-        _ => None,
-    });
-    or_late(outcome, || format!("{user} is not registered")).await
-}
-
-/// Waits for one kind of news, and when it came.
-async fn heard(phone: &mut Handset, what: &str, wanted: impl Fn(&News) -> bool) -> Result<Instant, String> {
-    let user = phone.user.clone();
-    let outcome = phone.wait(LIMIT, |at, news| match news {
-        News::Ended(record) => Some(Err(format!("{user}: the call ended: {} {}", record.code, record.reason))),
-        News::Refused(why) => Some(Err(format!("{user}: {why}"))),
-        news => wanted(&news).then_some(Ok(at)),
-    });
-    or_late(outcome, || format!("{user}: not so: {user} {what}")).await
-}
-
-async fn ended(phone: &mut Handset) -> Result<CallRecord, String> {
-    let user = phone.user.clone();
-    let outcome = phone.wait(LIMIT, |_, news| match news {
-        News::Ended(record) => Some(Ok(*record)),
-        _ => None,
-    });
-    or_late(outcome, || format!("the call of {user} does not end")).await
-}
-
-async fn written(phone: &mut Handset) -> Result<(), String> {
-    let user = phone.user.clone();
-    let outcome = phone.wait(LIMIT, |_, news| match news {
-        News::Recorded(_) => Some(Ok(())),
-        News::Refused(why) => Some(Err(format!("{user}: {why}"))),
-        _ => None,
-    });
-    or_late(outcome, || format!("the recording of {user} is not complete")).await
-}
-
-async fn or_late<T>(
-    outcome: impl Future<Output = Option<Result<T, String>>>,
-    late: impl FnOnce() -> String,
-) -> Result<T, String> {
-    outcome.await.unwrap_or_else(|| Err(format!("{} within {} s", late(), LIMIT.as_secs())))
 }

@@ -81,7 +81,8 @@ impl Timeline {
 fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
-    let short = line.strip_prefix("SIP/2.0 ").unwrap_or_else(|| line.strip_suffix(" SIP/2.0").unwrap_or(&line));
+    let short =
+        line.strip_prefix("SIP/2.0 ").unwrap_or_else(|| line.strip_suffix(" SIP/2.0").unwrap_or(&line));
     let sdp = bytes.windows(5).any(|window| window == b"\nv=0\r");
     format!("{short}{}", if sdp { "  +sdp" } else { "" })
 }

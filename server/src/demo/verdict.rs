@@ -64,7 +64,11 @@ pub(super) fn judge(
     let ringing = RINGING.as_millis() as usize;
     let mut for_alice: Vec<Expected> =
         PROMPT_TONES.map(|hz| Expected { what: "prompt", hz, at_least_ms: PROMPT_TONE_MS - CUT }).into();
-    for_alice.extend(RINGBACK_TONES.map(|hz| Expected { what: "ringback", hz, at_least_ms: ringing - 2 * CUT }));
+    for_alice.extend(RINGBACK_TONES.map(|hz| Expected {
+        what: "ringback",
+        hz,
+        at_least_ms: ringing - 2 * CUT,
+    }));
     // Both tones are ordered by a clock that is not the media's: a tenth is left to the scheduler.
     for_alice.push(Expected { what: "bob", hz: BOB_TONE, at_least_ms: talk * 9 / 10 });
     let for_bob = [Expected { what: "alice", hz: ALICE_TONE, at_least_ms: talk * 9 / 10 }];
@@ -116,7 +120,12 @@ fn hear(
         };
         note(who, what, &stretch, party.begin, timeline);
         let (length, gaps) = (stretch.length_ms() - stretch.gaps_ms, stretch.gaps_ms);
-        heard.push(format!("{what} {hz} Hz: {length} ms, gaps {gaps} ms"));
+        // The two tones of ringback beat, which no instrument for single tones understands.
+        let clicks = if RINGBACK_TONES.contains(hz) { 0 } else { hearing::clicks(&tracks.heard, &stretch) };
+        heard.push(format!("{what} {hz} Hz: {length} ms, gaps {gaps} ms, clicks {clicks}"));
+        if clicks > 0 {
+            problems.push(format!("{who} heard {what} ({hz} Hz) with {clicks} clicks"));
+        }
         if length < *at_least_ms {
             problems.push(format!("{who} heard {what} ({hz} Hz) for {length} ms only, not {at_least_ms} ms"));
         }
@@ -140,7 +149,10 @@ fn hear(
 fn note(who: &str, what: &str, stretch: &Stretch, begin: Option<Instant>, timeline: &Timeline) {
     let Some(begin) = begin else { return };
     let at = |ms: usize| begin + Duration::from_millis(ms as u64);
-    timeline.note(at(stretch.from_ms), format!("{who} hears {what} ({} Hz), until {:.3}", stretch.hz, timeline.seconds(at(stretch.to_ms))));
+    timeline.note(
+        at(stretch.from_ms),
+        format!("{who} hears {what} ({} Hz), until {:.3}", stretch.hz, timeline.seconds(at(stretch.to_ms))),
+    );
 }
 
 /// One way from mouth to ear, ms: half of both ways together.
@@ -148,7 +160,8 @@ fn note(who: &str, what: &str, stretch: &Stretch, begin: Option<Instant>, timeli
 /// Each recording has a clock of its own. What alice says is later by the clocks' difference on bob's recording,
 /// what bob says earlier by the same on hers, so that it falls out of the sum.
 fn latency(alice: &Tracks, bob: &Tracks) -> Option<f64> {
-    let there = hearing::onset(&bob.heard, ALICE_TONE)? as f64 - hearing::onset(&alice.said, ALICE_TONE)? as f64;
+    let there =
+        hearing::onset(&bob.heard, ALICE_TONE)? as f64 - hearing::onset(&alice.said, ALICE_TONE)? as f64;
     let back = hearing::onset(&alice.heard, BOB_TONE)? as f64 - hearing::onset(&bob.said, BOB_TONE)? as f64;
     Some(hearing::ms((there + back) / 2.0))
 }

@@ -43,8 +43,14 @@ impl Handset {
     /// # Errors
     /// When a socket cannot be bound or a thread not be started.
     pub fn start(identity: Identity, local: SocketAddr, ports: RangeInclusive<u16>) -> io::Result<Self> {
-        let engine =
-            EngineConfig { workers: 1, bind: local.ip(), ports, pin: false, sessions_per_worker: 16, ..EngineConfig::default() };
+        let engine = EngineConfig {
+            workers: 1,
+            bind: local.ip(),
+            ports,
+            pin: false,
+            sessions_per_worker: 16,
+            ..EngineConfig::default()
+        };
         let config = control::Config {
             signaling: signaling::Config {
                 product: "offhook-phone".into(),
@@ -53,13 +59,17 @@ impl Handset {
             },
             ..control::Config::default()
         };
-        let control =
-            Control::start(Setup { config, listeners: vec![(Transport::Udp, local)], advertise: None, engine })?;
+        let control = Control::start(Setup {
+            config,
+            listeners: vec![(Transport::Udp, local)],
+            advertise: None,
+            engine,
+        })?;
         let address = control.listeners().first().map_or(local, |listener| listener.local);
         let (orders, taken) = unbounded_channel();
         let (told, news) = unbounded_channel();
         let user = identity.user.clone();
-        let line = Line { control, phone: Phone::new(identity), record_to: None, recording: None, told };
+        let line = Line { control, phone: Phone::new(identity), record_to: None, told };
         Ok(Self { user, address, orders, news, task: tokio::spawn(line.run(taken)) })
     }
 
@@ -70,7 +80,11 @@ impl Handset {
     }
 
     /// Waits for the news that `wanted` picks, and passes over others; `None` when it does not come within `limit`.
-    pub async fn wait<T>(&mut self, limit: Duration, mut wanted: impl FnMut(Instant, News) -> Option<T>) -> Option<T> {
+    pub async fn wait<T>(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(Instant, News) -> Option<T>,
+    ) -> Option<T> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let (at, news) = timeout_at(deadline, self.news.recv()).await.ok().flatten()?;
@@ -93,7 +107,6 @@ struct Line {
     phone: Phone,
     /// Where the next call is recorded to.
     record_to: Option<PathBuf>,
-    recording: Option<PathBuf>,
     told: UnboundedSender<(Instant, News)>,
 }
 
@@ -123,10 +136,9 @@ impl Line {
             }
             Happening::Notice(notice) => self.phone.handle_notice(&notice),
             Happening::Written(written) => {
-                let news = match (written.result, self.recording.take()) {
-                    (Ok(_), Some(path)) => News::Recorded(path),
-                    (Ok(_), None) => return,
-                    (Err(error), _) => News::Refused(format!("recording: {error}")),
+                let news = match written {
+                    (_, Ok(file)) => News::Recorded(file.path),
+                    (_, Err(error)) => News::Refused(format!("recording: {error}")),
                 };
                 let _ = self.told.send((Instant::now(), news));
             }
@@ -140,10 +152,7 @@ impl Line {
         // The media port of a call just dialled is opened by the first attempt.
         let begun = self.control.record(leg, &path).or_else(|_| self.control.record(leg, &path));
         let news = match begun {
-            Ok(_) => {
-                self.recording = Some(path);
-                News::Records
-            }
+            Ok(_) => News::Records,
             Err(error) => News::Refused(format!("recording: {error}")),
         };
         let _ = self.told.send((Instant::now(), news));

@@ -14,7 +14,9 @@ use std::{
 use control::{
     App, CallRecord, Command, CommandError, Dial, Event, EventKind, LegId, Notice, Play, Switchboard, Target,
     media::{DigitString, PlayerId, Prompt, dsp::tone::ToneSpec},
-    signaling::{NameAddr, Registration, RegistrationId, RegistrationState, StatusCode, Uri},
+    signaling::{
+        NameAddr, Registration, RegistrationId, RegistrationState, StatusCode, Uri, auth::credentials::Secret,
+    },
 };
 
 pub use self::handset::Handset;
@@ -30,16 +32,6 @@ pub struct Identity {
     pub server: Uri,
     /// How long it rings before it answers by itself; `None` leaves that to [`Order::Answer`].
     pub answers_after: Option<Duration>,
-}
-
-/// A password that does not print.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// What a phone can be asked.
@@ -191,18 +183,7 @@ impl Phone {
 
     fn registration(&self) -> Registration {
         let Identity { user, password, server, .. } = &self.identity;
-        let mut aor = server.clone();
-        aor.user = Some(user.clone());
-        aor.port = None;
-        Registration {
-            registrar: server.clone(),
-            aor,
-            user: user.clone(),
-            password: password.0.clone(),
-            contact_user: user.clone(),
-            expires: 300,
-            destination: None,
-        }
+        Registration { expires: 300, ..Registration::new(server.clone(), user, password.expose()) }
     }
 
     fn dial(&mut self, now: Instant, user: &str, switchboard: &mut Switchboard) -> Result<(), String> {
@@ -217,11 +198,13 @@ impl Phone {
             target: Target::Uri(target),
             from,
             near: None,
-            credentials: Some((own.clone(), password.0.clone())),
+            credentials: Some((own.clone(), password.expose().to_owned())),
             headers: Vec::new(),
             ring_timeout: None,
         };
-        switchboard.handle_command(now, leg, Command::Dial(Box::new(dial))).map_err(|error| error.to_string())?;
+        switchboard
+            .handle_command(now, leg, Command::Dial(Box::new(dial)))
+            .map_err(|error| error.to_string())?;
         self.call = Some(leg);
         Ok(())
     }
@@ -246,6 +229,7 @@ impl Phone {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a phone reacts to a few of all events")]
 impl App for Phone {
     fn handle_event(&mut self, now: Instant, event: &Event, switchboard: &mut Switchboard) {
         if let EventKind::Incoming(incoming) = &event.kind {

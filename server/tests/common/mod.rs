@@ -1,5 +1,6 @@
 //! A running `offhook serve` and a SIP peer that is nothing but bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{
@@ -152,7 +153,8 @@ impl Peer {
         loop {
             let (length, _) = self.socket.recv_from(&mut buffer).expect("no response");
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            let Some(found) = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest[..3].parse::<u16>().ok()) else {
+            let Some(found) = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest[..3].parse::<u16>().ok())
+            else {
                 continue;
             };
             if found >= 200 || found == code {
