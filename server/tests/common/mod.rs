@@ -14,21 +14,21 @@ use std::{
 };
 
 /// Nothing takes longer on one machine.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The program under test; it is killed when the test ends early.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     lines: Receiver<String>,
-    pub announced: Vec<String>,
-    pub sip: SocketAddr,
-    pub http: SocketAddr,
+    pub(crate) announced: Vec<String>,
+    pub(crate) sip: SocketAddr,
+    pub(crate) http: SocketAddr,
     folder: PathBuf,
 }
 
 impl Server {
     /// Starts it on free ports, with that configuration, and waits for `ready`.
-    pub fn start(name: &str, config: &str, flags: &[&str]) -> Self {
+    pub(crate) fn start(name: &str, config: &str, flags: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("offhook-serve-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("offhook.toml");
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Status and body of a GET.
-    pub fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// Waits until a gauge has that value.
-    pub fn wait_for_gauge(&self, gauge: &str, value: u64) {
+    pub(crate) fn wait_for_gauge(&self, gauge: &str, value: u64) {
         let begin = Instant::now();
         loop {
             let (_, body) = self.get("/api/v1/gauges");
@@ -82,13 +82,13 @@ impl Server {
     }
 
     /// Sends SIGTERM.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         // Its standard output ends with it.
         let begin = Instant::now();
         while self.lines.recv_timeout(LIMIT).is_ok() {}
@@ -106,7 +106,7 @@ impl Drop for Server {
 }
 
 /// A phone made of text.
-pub struct Peer {
+pub(crate) struct Peer {
     socket: UdpSocket,
     server: SocketAddr,
     call_id: String,
@@ -116,18 +116,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(server: SocketAddr, call_id: &str) -> Self {
+    pub(crate) fn new(server: SocketAddr, call_id: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(LIMIT)).unwrap();
         Self { socket, server, call_id: call_id.to_owned(), to: String::new(), sequence: 1 }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.socket.local_addr().unwrap()
     }
 
     /// Sends a request; `user` is who is meant.
-    pub fn send(&self, method: &str, user: &str, body: &str) {
+    pub(crate) fn send(&self, method: &str, user: &str, body: &str) {
         let own = self.address();
         let Self { server, call_id, sequence, .. } = self;
         let to = if self.to.is_empty() { format!("<sip:{user}@{server}>") } else { self.to.clone() };
@@ -148,7 +148,7 @@ impl Peer {
     }
 
     /// The next response of that code or a final one; provisional ones before are passed over.
-    pub fn response(&mut self, code: u16) -> String {
+    pub(crate) fn response(&mut self, code: u16) -> String {
         let mut buffer = [0; 65_535];
         loop {
             let (length, _) = self.socket.recv_from(&mut buffer).expect("no response");
@@ -166,7 +166,7 @@ impl Peer {
         }
     }
 
-    pub fn invite(&self, user: &str) {
+    pub(crate) fn invite(&self, user: &str) {
         let address = self.address();
         let body = format!(
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
@@ -176,13 +176,13 @@ impl Peer {
         self.send("INVITE", user, &body);
     }
 
-    pub fn send_and_expect(&mut self, method: &str, user: &str, code: u16) {
+    pub(crate) fn send_and_expect(&mut self, method: &str, user: &str, code: u16) {
         self.send(method, user, "");
         self.response(code);
     }
 
     /// Waits for a BYE and answers it.
-    pub fn answer_bye(&self) {
+    pub(crate) fn answer_bye(&self) {
         let mut buffer = [0; 65_535];
         loop {
             let (length, from) = self.socket.recv_from(&mut buffer).expect("no BYE");
@@ -205,7 +205,7 @@ impl Peer {
     }
 
     /// Ends the dialog.
-    pub fn bye(&mut self, user: &str) {
+    pub(crate) fn bye(&mut self, user: &str) {
         self.sequence += 1;
         self.send("BYE", user, "");
         self.response(200);
