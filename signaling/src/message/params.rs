@@ -46,7 +46,7 @@ impl Params {
     }
 
     /// Gives it this value, in place if it exists, at the end otherwise. What is no token is written as a quoted string
-    /// unless it already is one or is an address.
+    /// unless it already is one or is an address; escape it yourself where it goes into a URI.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         let mut value = value.into();
         if !(is_value(&value) || scan::quoted_len(&value) == Some(value.len())) || value.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::www_authenticate::AuthParams;
+use super::www_authenticate::{AuthParams, write_token};
 use crate::message::scan;
 
 /// The answer to a digest challenge.
@@ -73,10 +73,12 @@ impl fmt::Display for Authorization {
         }
         // RFC 7616 §3.4: these are not quoted.
         if let Some(algorithm) = &self.algorithm {
-            write!(f, ", algorithm={algorithm}")?;
+            f.write_str(", algorithm=")?;
+            write_token(f, algorithm)?;
         }
         if let Some(qop) = &self.qop {
-            write!(f, ", qop={qop}")?;
+            f.write_str(", qop=")?;
+            write_token(f, qop)?;
         }
         if let Some(nc) = self.nc {
             write!(f, ", nc={nc:08x}")?;

@@ -31,7 +31,7 @@ impl WwwAuthenticate {
             realm: params.get("realm")?.into_owned(),
             nonce: params.get("nonce")?.into_owned(),
             algorithm: params.get("algorithm").map(Cow::into_owned),
-            qop: scan::list(&qop).map(Into::into).collect(),
+            qop: scan::list(&qop).filter(|qop| scan::is_token(qop)).map(Into::into).collect(),
             stale: params.get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
             opaque: params.get("opaque").map(Cow::into_owned),
         })
@@ -49,7 +49,8 @@ impl fmt::Display for WwwAuthenticate {
             scan::write_quoted(f, opaque)?;
         }
         if let Some(algorithm) = &self.algorithm {
-            write!(f, ", algorithm={algorithm}")?;
+            f.write_str(", algorithm=")?;
+            write_token(f, algorithm)?;
         }
         if !self.qop.is_empty() {
             f.write_str(", qop=")?;
@@ -60,6 +61,11 @@ impl fmt::Display for WwwAuthenticate {
         }
         Ok(())
     }
+}
+
+/// Writes what should be a token; in quotes if it is none.
+pub(super) fn write_token(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    if scan::is_token(text) { f.write_str(text) } else { scan::write_quoted(f, text) }
 }
 
 /// The comma-separated parameters of a Digest header.
@@ -76,12 +82,11 @@ impl<'a> AuthParams<'a> {
             let (name, value) = piece.split_once('=')?;
             let (name, value) = (scan::trim(name), scan::trim(value));
             let quoted = scan::quoted_len(value) == Some(value.len());
+            // A token is asked for, but nonces of bare Base64 are seen.
+            let bare = !value.is_empty() && scan::all_are(scan::PARAM_VALUE, value.as_bytes());
             // A parameter that is there twice leaves open which one was meant.
             let repeated = params.iter().any(|(own, _): &(&str, &str)| own.eq_ignore_ascii_case(name));
-            if repeated
-                || !scan::is_token(name)
-                || !(quoted || !value.is_empty() && !value.contains(['"', ' ']))
-            {
+            if repeated || !scan::is_token(name) || !(quoted || bare) {
                 return None;
             }
             params.push((name, value));
@@ -108,5 +113,7 @@ mod tests {
         assert_eq!(challenge.to_string(), text);
         assert_eq!(WwwAuthenticate::parse("Digest realm=\"x\", realm=\"y\", nonce=\"z\""), None);
         assert_eq!(WwwAuthenticate::parse("Digest realm=\"x\""), None);
+        let odd = WwwAuthenticate::parse("Digest realm=r, nonce=ab+/==, algorithm=\"a, b\"").unwrap();
+        assert_eq!(WwwAuthenticate::parse(&odd.to_string()), Some(odd));
     }
 }
