@@ -18,6 +18,7 @@ use offhook_media::{
 
 /// Longest wait for anything that must come.
 const PATIENCE: Duration = Duration::from_secs(10);
+const QUARANTINE: Duration = Duration::from_millis(300);
 const PCMU: PayloadFormat = PayloadFormat { codec: Codec::Pcmu, payload_type: 0 };
 
 fn engine(ports: std::ops::RangeInclusive<u16>) -> Engine {
@@ -26,7 +27,7 @@ fn engine(ports: std::ops::RangeInclusive<u16>) -> Engine {
         ports,
         seed: u64::from(std::process::id()),
         sessions_per_worker: 64,
-        quarantine: Duration::from_millis(300),
+        quarantine: QUARANTINE,
         ..EngineConfig::default()
     };
     Engine::start(config).expect("an engine")
@@ -119,26 +120,27 @@ fn an_echo_is_one_stream_without_gaps() {
     let (first, _) = peer.hear();
     let mut last = first;
     let mut echoed = Vec::new();
-    let mut next_mark = 1;
-    while echoed.len() < 40 {
+    let mut talked = 0;
+    while echoed.len() < 40 && talked < 200 {
         // Our packets pace the peer's: about one per 20 ms, whatever else the machine does.
-        if next_mark <= 40 {
-            peer.talk(next_mark);
-            next_mark += 1;
-        }
+        talked += 1;
+        peer.talk(talked);
         let (header, mark) = peer.hear();
         assert_eq!(header.ssrc, first.ssrc);
         assert_eq!(header.sequence, last.sequence.wrapping_add(1));
-        let step = header.timestamp.wrapping_sub(last.timestamp);
-        assert!(step > 0 && step % 160 == 0 && step < 8000, "timestamps advance on the grid, not by {step}");
+        let step = header.timestamp.wrapping_sub(last.timestamp).cast_signed();
+        assert!(step > 0 && step % 160 == 0, "timestamps advance on the grid, not by {step}");
         last = header;
-        if (1..=40).contains(&mark) {
+        if (1..=200).contains(&mark) {
             echoed.push(mark);
         }
     }
-    assert_eq!(echoed, (1..=40).collect::<Vec<u8>>());
+    // On a machine that stalls us for long, some of our packets come when silence was sent in their place.
+    assert_eq!(echoed.len(), 40, "echoed: {echoed:?}");
+    assert!(echoed.is_sorted_by(|a, b| a < b), "echoed: {echoed:?}");
     let Event::Closed(_, stats) = close(&mut engine, id) else { unreachable!("filtered above") };
-    assert_eq!((stats.received, stats.lost, stats.continuity_violations), (40, 0, 0));
+    assert_eq!((stats.lost, stats.wrong_source, stats.continuity_violations), (0, 0, 0));
+    assert!(stats.received >= 40);
 }
 
 #[test]
@@ -217,8 +219,8 @@ fn ports_come_in_pairs_and_rest_after_use() {
     assert_eq!(engine.open(None), Err(OpenError::NoPort));
     assert_eq!((engine.gauges().sessions, engine.gauges().ports_in_use), (2, 2));
 
+    let before = Instant::now();
     close(&mut engine, b);
-    let closed_at = Instant::now();
     assert_eq!((engine.gauges().sessions, engine.gauges().ports_quarantined), (1, 1));
     let (again, address) = loop {
         match engine.open(None) {
@@ -227,7 +229,7 @@ fn ports_come_in_pairs_and_rest_after_use() {
         }
         std::thread::yield_now();
     };
-    assert!(closed_at.elapsed() >= Duration::from_millis(290), "the pair rests before it is used again");
+    assert!(before.elapsed() >= QUARANTINE, "the pair rests before it is used again");
     assert_eq!(address, second);
     assert_ne!(again, b, "a successor has another id");
     close(&mut engine, again);
