@@ -1,5 +1,9 @@
 //! A call from INVITE to BYE, in both directions and over both transports.
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test is what a panic is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a failed test is what a panic is for"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! CANCEL and its races (RFC 3261 §9, RFC 5407 §3).
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test is what a panic is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a failed test is what a panic is for"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! Messages that get lost, come twice or come late.
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test is what a panic is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a failed test is what a panic is for"
+)]
 
 mod common;
 

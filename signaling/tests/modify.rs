@@ -1,5 +1,9 @@
 //! Changing a session: hold, glare, refusals, and what else happens meanwhile (RFC 3261 §14, RFC 3311, RFC 3264).
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test is what a panic is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a failed test is what a panic is for"
+)]
 
 mod common;
 

@@ -1,7 +1,11 @@
 //! Many random calls over bad networks. Whatever happens, every usage ends exactly once, is silent afterwards, and
 //! nothing of it is left. A failing seed replays exactly.
 
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed test is what a panic is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a failed test is what a panic is for"
+)]
 
 mod common;
 
@@ -70,7 +74,8 @@ impl Run {
     fn dial(&mut self) {
         let from = usize::try_from(self.dice.roll(3)).unwrap();
         let to = (from + 1 + usize::try_from(self.dice.roll(2)).unwrap()) % 3;
-        let mut outgoing: Outgoing = if self.dice.roll(4) == 0 { call_by_tcp(from, to) } else { call(from, to) };
+        let mut outgoing: Outgoing =
+            if self.dice.roll(4) == 0 { call_by_tcp(from, to) } else { call(from, to) };
         if self.dice.roll(4) == 0 {
             outgoing.body = None;
         }

@@ -9,7 +9,7 @@ use crate::{
     event::InviteId,
     flow::Source,
     invite::Usage,
-    message::{Message, Method, Name, ParseError, Request, StatusCode},
+    message::{Message, Method, Name, ParseError, Problem, Request, StatusCode},
     nat,
 };
 
@@ -34,6 +34,9 @@ impl Endpoint {
 
     /// What cannot be read is refused if its sender can be told, and dropped otherwise.
     fn on_garbage(&mut self, source: &Source, error: &ParseError) {
+        if error.problem == Problem::Empty {
+            return;
+        }
         self.core.dropped += 1;
         let Some(answer) = error.answerable() else { return };
         let mut answer = answer.clone();

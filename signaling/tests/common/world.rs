@@ -342,8 +342,11 @@ impl World {
         let now = self.now;
         match &mut self.parties[who] {
             Party::Endpoint { endpoint, .. } => endpoint.handle_message(now, &source, &packet.bytes),
+            // A refusal of what could not be read repeats what could not be read.
             Party::Script { inbox } => {
-                inbox.push((packet.from, Message::parse(&packet.bytes).expect("we send what can be read")));
+                if let Ok(message) = Message::parse(&packet.bytes) {
+                    inbox.push((packet.from, message));
+                }
             }
         }
     }
