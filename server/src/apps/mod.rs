@@ -5,7 +5,10 @@ mod echo;
 mod play;
 mod reject;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use control::{
     App, Command, Event, EventKind, LegId, Switchboard,
@@ -27,6 +30,8 @@ pub struct Attendant {
     calls: BTreeMap<LegId, Call>,
     /// Which call a leg belongs to.
     owners: BTreeMap<LegId, LegId>,
+    /// Deadlines of calls.
+    deadlines: BTreeSet<(Instant, LegId)>,
 }
 
 #[derive(Debug)]
@@ -47,7 +52,14 @@ impl Attendant {
     /// An attendant without calls.
     #[must_use]
     pub fn new(router: Router, country: Country) -> Self {
-        Self { router, country, draining: false, calls: BTreeMap::new(), owners: BTreeMap::new() }
+        Self {
+            router,
+            country,
+            draining: false,
+            calls: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+        }
     }
 
     /// From now on new callers are refused with 503; running calls go on.
@@ -109,7 +121,10 @@ impl App for Attendant {
         let Some(call) = self.calls.get_mut(&owner) else { return };
         match &mut call.task {
             Running::Echo(_) => {}
-            Running::Play(play) => play.handle_event(now, event, switchboard),
+            Running::Play(play) => {
+                play.handle_event(now, event, switchboard);
+                self.deadlines.extend(play.poll_timeout().map(|at| (at, owner)));
+            }
             Running::Dial(dial) => dial.handle_event(now, event, switchboard),
         }
         if matches!(event.kind, EventKind::Ended(_)) {
@@ -119,6 +134,21 @@ impl App for Attendant {
                 self.calls.remove(&owner);
             }
         }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, switchboard: &mut Switchboard) {
+        while let Some((_, owner)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.pop_first();
+            match self.calls.get_mut(&owner).map(|call| &mut call.task) {
+                Some(Running::Play(play)) => play.handle_timeout(now, switchboard),
+                // The call ended before its deadline, or has none.
+                Some(Running::Echo(_) | Running::Dial(_)) | None => {}
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
     }
 }
 

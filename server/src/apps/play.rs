@@ -1,6 +1,9 @@
 //! The caller hears a recording, then is hung up.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use control::{
     Command, Event, EventKind, LegId, Play as Playback, Switchboard,
@@ -8,6 +11,9 @@ use control::{
 };
 
 use super::ask;
+
+/// How long the last words may take to be heard: a hang-up overtakes what waits in the caller's jitter buffer.
+const TAIL: Duration = Duration::from_millis(300);
 
 /// A leg has one playback at a time, so one number serves all.
 const PLAYER: PlayerId = PlayerId(1);
@@ -19,6 +25,8 @@ pub(super) struct Play {
     prompt: Arc<Prompt>,
     times: Option<u32>,
     started: bool,
+    /// When the caller is hung up.
+    over: Option<Instant>,
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "a call reacts to a few of all events")]
@@ -33,7 +41,7 @@ impl Play {
         if !ask(now, caller, Command::Answer, switchboard) {
             ask(now, caller, Command::HangUp(None), switchboard);
         }
-        Self { caller, prompt, times, started: false }
+        Self { caller, prompt, times, started: false, over: None }
     }
 
     pub(super) fn handle_event(&mut self, now: Instant, event: &Event, switchboard: &mut Switchboard) {
@@ -48,9 +56,19 @@ impl Play {
                 }
             }
             EventKind::PlayFinished(PLAYER, FinishReason::Ended, _) => {
-                ask(now, self.caller, Command::HangUp(None), switchboard);
+                self.over = Some(now + TAIL);
             }
             _ => {}
         }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, switchboard: &mut Switchboard) {
+        if self.over.take_if(|at| *at <= now).is_some() {
+            ask(now, self.caller, Command::HangUp(None), switchboard);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.over
     }
 }

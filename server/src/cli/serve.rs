@@ -270,6 +270,7 @@ struct Service {
 impl Service {
     async fn run(&mut self, signals: &mut Signals, drain: Duration) {
         while self.deadline.is_none() || self.attendant.calls() > 0 {
+            let due = self.attendant.poll_timeout().map(Timer::from_std);
             tokio::select! {
                 happening = self.control.next() => self.handle(happening),
                 Some(question) = self.questions.recv() => {
@@ -285,6 +286,7 @@ impl Service {
                     self.attendant.drain();
                     self.deadline = Some(Timer::now() + drain);
                 }
+                () = until(due) => self.attendant.handle_timeout(Instant::now(), self.control.switchboard()),
                 () = until(self.deadline) => {
                     tracing::info!(calls = self.attendant.calls(), "drain is over, hanging up");
                     return;

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use control::media::dsp::detect::{analyse, tone_level};
+use control::media::dsp::{
+    detect::{analyse, tone_level},
+    level::dbfs,
+};
 
 /// Samples per second of a recording.
 const RATE: u32 = 8000;
@@ -10,8 +13,12 @@ const RATE: u32 = 8000;
 const WINDOW: usize = 160;
 /// Quieter is not heard, dBFS.
 const AUDIBLE: f32 = -40.0;
+/// A tone that is so much weaker than all sound together is the splatter of another, dB.
+const MASKED: f32 = 7.0;
 /// Shorter interruptions belong to the sound (they are counted as gaps), ms.
 const PAUSE_MS: usize = 200;
+/// Silence on both sides of a sound, so that its ramps are seen whole and are no cut-outs, ms.
+const EDGE_MS: usize = 45;
 
 /// Both tracks of a recording.
 #[derive(Debug, Default)]
@@ -58,7 +65,8 @@ pub(super) fn read(path: &Path) -> Result<Tracks, String> {
 pub(super) fn stretches(samples: &[i16], hz: f32) -> Vec<Stretch> {
     let mut found: Vec<Stretch> = Vec::new();
     for (index, window) in samples.chunks_exact(WINDOW).enumerate() {
-        if tone_level(window, RATE, hz) < AUDIBLE {
+        let level = tone_level(window, RATE, hz);
+        if level < AUDIBLE || level < dbfs(window) - MASKED {
             continue;
         }
         let (from_ms, to_ms) = (index * 20, (index + 1) * 20);
@@ -92,7 +100,8 @@ pub(super) fn onset(samples: &[i16], hz: f32) -> Option<usize> {
 /// Jumps and short cut-outs within a stretch.
 pub(super) fn clicks(samples: &[i16], stretch: &Stretch) -> usize {
     let at = |ms: usize| (ms * RATE as usize / 1000).min(samples.len());
-    analyse(&samples[at(stretch.from_ms)..at(stretch.to_ms)], RATE, &[stretch.hz]).clicks
+    let whole = at(stretch.from_ms.saturating_sub(EDGE_MS))..at(stretch.to_ms + EDGE_MS);
+    analyse(&samples[whole], RATE, &[stretch.hz]).clicks
 }
 
 /// Milliseconds of that many samples.

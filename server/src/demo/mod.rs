@@ -44,9 +44,9 @@ pub use self::verdict::Verdict;
 /// Tones of the prompt, Hz.
 const PROMPT_TONES: [f32; 3] = [600.0, 750.0, 900.0];
 /// Length of each tone of the prompt, ms.
-const PROMPT_TONE_MS: usize = 480;
+const PROMPT_TONE_MS: usize = 400;
 /// Silence after each tone of the prompt, ms.
-const PROMPT_PAUSE_MS: usize = 20;
+const PROMPT_PAUSE_MS: usize = 100;
 /// What the caller says, Hz.
 const ALICE_TONE: f32 = 1100.0;
 /// What the called party says, Hz.

@@ -78,7 +78,7 @@ pub(super) fn judge(
     ];
     match latency(&alice, &bob) {
         Some(latency) => {
-            measured.push(("latency mouth to ear, one way".into(), format!("{latency:.1} ms")));
+            measured.push(("latency, mouth to ear, one way".into(), format!("{latency:.1} ms")));
         }
         None => problems.push("the latency cannot be measured".into()),
     }
