@@ -264,6 +264,9 @@ fn a_key_of_one_party_is_pressed_anew_for_the_other() {
     assert!((8..=11).contains(&frames), "{frames} frames of tone");
 }
 
+/// Each is 260 switches.
+const SEEDS: u64 = 40;
+
 struct Switching {
     world: World,
     dice: Dice,
@@ -271,6 +274,8 @@ struct Switching {
     prompts: Vec<Arc<Prompt>>,
     players: u64,
     switches: u64,
+    /// What the third party speaks.
+    third: SessionConfig,
 }
 
 impl Switching {
@@ -287,22 +292,26 @@ impl Switching {
                 duplicate_percent: dice.below(3),
             };
         }
-        // One of three speaks another codec, so that packets and decoded audio take turns.
+        // One of three speaks another codec or in other packet times, so that packets and decoded audio take turns.
+        let mut third = config(C);
         if dice.percent(50) {
-            let other = PayloadFormat { codec: Codec::Pcma, payload_type: 8 };
-            world.command(Command::Configure(ids[2], Box::new(SessionConfig { send: other, ..config(C) })));
+            third.send = PayloadFormat { codec: Codec::Pcma, payload_type: 8 };
             world.peers[2].payload_type = 8;
         }
+        third.ptime_ms = [20, 20, 10, 30, 60][dice.below(5) as usize];
+        world.peers[2].length = Codec::Pcma.samples(third.ptime_ms);
+        world.command(Command::Configure(ids[2], Box::new(third.clone())));
+        world.late = Duration::from_micros(dice.below(4_000));
         let prompts = vec![prompt(1_000, 90), prompt(-2_000, 333), prompt(3_000, 15)];
-        Self { world, dice, ids, prompts, players: 0, switches: 0 }
+        Self { world, dice, ids, prompts, players: 0, switches: 0, third }
     }
 
     fn config_of(&self, index: usize) -> SessionConfig {
-        let mut config = config([A, B, C][index]);
-        if index == 2 && self.world.peers[2].payload_type == 8 {
-            config.send = PayloadFormat { codec: Codec::Pcma, payload_type: 8 };
-        }
-        config
+        if index == 2 { self.third.clone() } else { config([A, B][index]) }
+    }
+
+    fn frame(&self, id: SessionId) -> u32 {
+        if id == self.ids[2] { u32::from(self.third.ptime_ms) * 8 } else { 160 }
     }
 
     fn switch(&mut self) {
@@ -355,7 +364,7 @@ impl Switching {
 #[test]
 fn ten_thousand_random_switches_leave_three_unbroken_streams() {
     let (mut switches, mut packets, mut events) = (0, 0, 0);
-    for seed in 0..40 {
+    for seed in 0..SEEDS {
         let mut switching = Switching::new(seed);
         while switching.switches < 260 {
             switching.switch();
@@ -363,7 +372,7 @@ fn ten_thousand_random_switches_leave_three_unbroken_streams() {
             switching.world.run_ms(ms);
         }
         for id in switching.ids {
-            let checker = check(&switching.world, id, 160);
+            let checker = check(&switching.world, id, switching.frame(id));
             assert_eq!(checker.violations, Vec::<String>::new(), "seed {seed}, {id:?}");
             assert!(checker.packets > 50, "seed {seed}, {id:?}: {} packets", checker.packets);
             packets += checker.packets;
@@ -373,5 +382,5 @@ fn ten_thousand_random_switches_leave_three_unbroken_streams() {
         switches += switching.switches;
     }
     assert!(switches >= 10_000);
-    assert!(packets > 60_000 && events > 1_000, "{packets} packets, {events} of events");
+    assert!(packets > 50_000 && events > 1_000, "{packets} packets, {events} of events");
 }

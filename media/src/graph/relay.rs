@@ -19,6 +19,8 @@ pub(crate) struct Relay {
     late_since: Option<Instant>,
     /// How far the last packet ran ahead of the listener's clock, samples.
     lead: i64,
+    /// When a packet was last placed afresh, and how far it ran ahead.
+    anchored: Option<(Instant, i64)>,
 }
 
 /// Which source timestamp corresponds to which position.
@@ -88,6 +90,7 @@ impl Default for Relay {
             last: None,
             late_since: None,
             lead: 0,
+            anchored: None,
         }
     }
 }
@@ -96,6 +99,7 @@ impl Relay {
     /// Forgets the source. The next packet is placed afresh.
     pub(crate) fn reset(&mut self) {
         (self.anchor, self.held_count, self.last, self.late_since) = (None, 0, None, None);
+        self.anchored = None;
     }
 
     /// Whether the source paused, so that the listener needs frames of its own.
@@ -157,16 +161,15 @@ impl Relay {
         let fresh = egress.next().next_multiple_of(frame).max(clock);
         let next = egress.next();
         let lead = |position: u64| position as i64 - clock as i64;
-        let position = match self.continued(frame, packet.timestamp) {
-            None => fresh,
+        let tolerance = TOLERANCE.max(frame);
+        let (position, afresh) = match self.continued(frame, packet.timestamp) {
+            None => (fresh, true),
             // A jump of the source is not one of the listener's clock.
-            Some(position) if position > fresh + MAX_JUMP * frame => fresh,
-            Some(position)
-                if position >= next && lead(position) >= self.lead - (MAX_DELAY * frame) as i64 =>
-            {
-                position
+            Some(position) if position > fresh + MAX_JUMP.max(frame) => (fresh, true),
+            Some(position) if position >= next && lead(position) >= self.lead - tolerance as i64 => {
+                (position, false)
             }
-            Some(position) if (position < next && position + frame >= next) || packet.marker => fresh,
+            Some(position) if (position < next && position + frame >= next) || packet.marker => (fresh, true),
             Some(_) => {
                 // Silence was sent in its place, or should have been. A burst of late packets is over soon; when they
                 // keep coming, the way has become longer.
@@ -174,12 +177,21 @@ impl Relay {
                 if now.saturating_duration_since(since) < PAUSE {
                     return None;
                 }
-                fresh
+                (fresh, true)
             }
         };
-        // The source sends faster than time passes.
-        if position > clock + MAX_LEAD * frame {
+        if self.is_burst(now, lead(position), tolerance) {
+            // The stream was joined by an old packet that came with younger ones. The listener goes on with these.
+            self.anchor =
+                Some(Anchor { timestamp: packet.timestamp.wrapping_add(frame as u32), position: fresh });
             return None;
+        }
+        // The source sends faster than time passes.
+        if position > clock + MAX_LEAD {
+            return None;
+        }
+        if afresh {
+            self.anchored = Some((now, lead(position)));
         }
         self.anchor = Some(Anchor { timestamp: packet.timestamp, position });
         self.last = Some(now);
@@ -198,6 +210,13 @@ impl Relay {
             anchor.position += self.lead.unsigned_abs();
             self.lead = 0;
         }
+    }
+
+    /// Whether packets come faster than time passes right after the stream was joined.
+    fn is_burst(&self, now: Instant, lead: i64, tolerance: u64) -> bool {
+        self.anchored.is_some_and(|(since, first)| {
+            now.saturating_duration_since(since) < SETTLING && lead > first + tolerance as i64
+        })
     }
 
     /// Where the anchor says a timestamp belongs; `None` off the frame grid.
@@ -239,14 +258,18 @@ const MAX_PAYLOAD: usize = 480;
 /// Without a packet for so long the source pauses.
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// A step in the source's timestamps that is kept, frames.
-const MAX_JUMP: u64 = 10;
+/// A step in the source's timestamps that is kept: 200 ms at 8 kHz.
+const MAX_JUMP: u64 = 1_600;
 
-/// How much later than the one before it a packet may be, frames. What comes later still would leave in a burst.
-const MAX_DELAY: u64 = 3;
+/// How much later than the one before it a packet may be, and how much earlier than the first: 60 ms at 8 kHz. What
+/// comes later still would leave in a burst.
+const TOLERANCE: u64 = 480;
 
-/// How far a source may run ahead of the clock, frames.
-const MAX_LEAD: u64 = 50;
+/// How long after joining a stream packets may belong to a burst.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// How far a source may run ahead of the clock: a second at 8 kHz.
+const MAX_LEAD: u64 = 8_000;
 
 #[cfg(test)]
 mod tests {
@@ -378,11 +401,27 @@ mod tests {
     }
 
     #[test]
+    fn joining_a_stream_in_a_burst_passes_on_little_of_it_and_then_everything() {
+        let mut bench = Bench::new();
+        for sequence in 10..20 {
+            bench.packet(0, sequence);
+        }
+        assert_eq!(bench.sent, [10, 11, 12, 13]);
+        for sequence in 20..40 {
+            bench.packet((sequence - 19) * 20, sequence);
+        }
+        assert_eq!(bench.sent[4..], (20..40).collect::<Vec<_>>());
+        assert_eq!(bench.egress.next(), 24 * FRAME_SAMPLES);
+        assert_eq!(bench.egress.violations(), 0);
+    }
+
+    #[test]
     fn a_flood_is_not_passed_on() {
         let mut bench = Bench::new();
         for sequence in 0..500 {
-            bench.packet(0, sequence);
+            bench.packet(sequence, sequence);
         }
-        assert!(bench.sent.len() <= 52, "{}", bench.sent.len());
+        // Half a second at twenty times real time.
+        assert!(bench.sent.len() <= 52 + 25, "{}", bench.sent.len());
     }
 }

@@ -89,7 +89,7 @@ impl Egress {
             return Some(position);
         }
         // Relayed packets that came early are still being heard.
-        if ahead <= (1 + MAX_LEAD) * frame {
+        if ahead <= frame + MAX_LEAD.max(frame) {
             return None;
         }
         // The source's clock ran away from ours. Going back would repeat timestamps and waiting would be heard, so
@@ -148,8 +148,8 @@ impl Egress {
     }
 }
 
-/// How far relayed packets may run ahead of the clock without moving it, frames: the jitter of usual networks.
-const MAX_LEAD: u64 = 3;
+/// How far relayed packets may run ahead of the clock without moving it: 60 ms at 8 kHz, the jitter of usual networks.
+const MAX_LEAD: u64 = 480;
 
 /// Looks at nothing but the headers that leave and counts what a receiver would call a breach.
 #[derive(Debug, Default)]

@@ -183,7 +183,7 @@ impl Checker {
         }
         self.recent.retain(|&then| at.saturating_duration_since(then) < Duration::from_millis(20));
         self.recent.push(at);
-        if self.recent.len() > MAX_IN_FRAME {
+        if self.recent.len() > (BURST / self.frame).max(4) as usize {
             self.blame(format!("{} packets within 20 ms", self.recent.len()));
         }
     }
@@ -204,5 +204,5 @@ const MAX_AHEAD: i64 = 2_400;
 /// Without packets for so long nothing may be sent.
 const HOLD: Duration = Duration::from_millis(30);
 
-/// Own, relayed, and those that were held back or reordered on the way here.
-const MAX_IN_FRAME: usize = 8;
+/// Most audio within 20 ms: what was held back or late on the way here, and nothing like a backlog. 160 ms.
+const BURST: u32 = 1_280;
