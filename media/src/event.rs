@@ -26,9 +26,9 @@ pub enum FinishReason {
 pub enum Event {
     /// The first valid RTP packet of the peer arrived, or the first after [`Event::MediaStopped`].
     MediaStarted(SessionId),
-    /// No RTP for [`crate::session::MEDIA_TIMEOUT`] although the peer may send.
+    /// Neither RTP nor RTCP for [`crate::session::MEDIA_TIMEOUT`] although media had started and the peer may send.
     MediaStopped(SessionId),
-    /// The remote address was learned from received packets.
+    /// The remote address was learned from received packets and is not that of the SDP.
     Latched(SessionId, SocketAddr),
     /// A telephone event began: 0 to 9, 10 `*`, 11 `#`, 12 to 15 `A` to `D`.
     DigitDown(SessionId, u8),

@@ -380,12 +380,13 @@ impl Shard {
     // ---- the grid ----------------------------------------------------------------------------------------------
 
     fn beat_at(&self, now: Instant) -> u64 {
-        FIRST_BEAT + (now.saturating_duration_since(self.epoch).as_nanos() / BEAT.as_nanos()) as u64
+        let elapsed = now.saturating_duration_since(self.epoch);
+        let per_second = 1_000_000_000 / BEAT_NANOS;
+        FIRST_BEAT + elapsed.as_secs() * per_second + u64::from(elapsed.subsec_nanos()) / BEAT_NANOS
     }
 
     fn instant(&self, beat: u64) -> Instant {
-        let nanos = (beat - FIRST_BEAT).saturating_mul(BEAT.as_nanos() as u64);
-        self.epoch + Duration::from_nanos(nanos)
+        self.epoch + Duration::from_nanos((beat - FIRST_BEAT).saturating_mul(BEAT_NANOS))
     }
 
     /// Lets go of packets that waited long enough for one before them.
@@ -438,6 +439,8 @@ impl Shard {
 
 /// Beats count from here, so that every session's phase fits before it.
 const FIRST_BEAT: u64 = SLOTS;
+
+const BEAT_NANOS: u64 = BEAT.as_nanos() as u64;
 
 /// Highest slot; a mistaken id must not make us allocate without bound.
 const MAX_SLOT: u32 = 1 << 20;

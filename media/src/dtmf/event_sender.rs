@@ -158,6 +158,16 @@ impl DigitSender {
         matches!(self.state, State::Idle) && self.queue.is_empty() && !self.owes_done
     }
 
+    /// Whether the next frame belongs to a digit, so that audio has to make way.
+    #[must_use]
+    pub fn is_next(&self) -> bool {
+        match self.state {
+            State::Down(_) | State::Gap { .. } => true,
+            State::Wait { .. } => false,
+            State::Idle => matches!(self.queue.front(), Some(Step::Key { .. } | Step::Live { .. })),
+        }
+    }
+
     /// Decides about the next frame of that many ms.
     pub fn poll_frame(&mut self, frame_ms: u8) -> DigitFrame {
         let frame_ms = u32::from(frame_ms.max(1));

@@ -170,7 +170,7 @@ impl Session {
 
     /// Whether the feed is what is heard, not a playback or digits in its place.
     fn hears_feed(&self) -> bool {
-        self.player.is_none() && !self.fade.is_pending() && self.digits.is_idle()
+        self.player.is_none() && !self.fade.is_pending() && !self.digits.is_next()
     }
 
     // ---- out: frames of our own --------------------------------------------------------------------------------
@@ -213,6 +213,8 @@ impl Session {
         self.skipped += missed;
         let passes_by = self.path == Path::Relay && self.hears_feed();
         if passes_by && !self.relay.is_paused(now) {
+            // Waits between digits pass, too.
+            self.next_digit(out);
             return missed;
         }
         let Some(position) = self.egress.place(clock, frame) else { return missed };

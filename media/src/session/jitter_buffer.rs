@@ -5,14 +5,15 @@ use crate::codec::Codec;
 /// A few packets in the order of their timestamps. Holds payload, not audio: nothing is decoded in vain.
 #[derive(Debug)]
 pub(crate) struct JitterBuffer {
+    /// Extended timestamp of each slot's first sample; `None` when free. Apart from the payload, because it is
+    /// searched for every packet and frame.
+    times: [Option<i64>; CAPACITY],
     slots: Box<[Slot; CAPACITY]>,
 }
 
 /// One packet, or a piece of a long one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
-    /// Extended timestamp of the first sample; `None` when free.
-    at: Option<i64>,
     codec: Codec,
     length: u16,
     payload: [u8; PIECE],
@@ -30,14 +31,12 @@ impl Slot {
 
 impl JitterBuffer {
     pub(crate) fn new() -> Self {
-        let empty = Slot { at: None, codec: Codec::Pcmu, length: 0, payload: [0; PIECE] };
-        Self { slots: Box::new([empty; CAPACITY]) }
+        let empty = Slot { codec: Codec::Pcmu, length: 0, payload: [0; PIECE] };
+        Self { times: [None; CAPACITY], slots: Box::new([empty; CAPACITY]) }
     }
 
     pub(crate) fn clear(&mut self) {
-        for slot in self.slots.iter_mut() {
-            slot.at = None;
-        }
+        self.times = [None; CAPACITY];
     }
 
     /// Keeps a packet. A timestamp that is there already is not kept twice; when there is no room, the earliest
@@ -46,31 +45,35 @@ impl JitterBuffer {
         // One byte is one sample in G.711, so a long packet is as good as several short ones.
         for (index, piece) in payload.chunks(PIECE).enumerate() {
             let at = at + (index * PIECE) as i64;
-            if self.slots.iter().any(|slot| slot.at == Some(at)) {
+            if self.times.contains(&Some(at)) {
                 continue;
             }
             // Free slots are `None`, which is least.
-            let Some(slot) = self.slots.iter_mut().min_by_key(|slot| slot.at) else { return };
-            (slot.at, slot.codec, slot.length) = (Some(at), codec, piece.len() as u16);
+            let Some(free) = (0..CAPACITY).min_by_key(|&slot| self.times[slot]) else { return };
+            self.times[free] = Some(at);
+            let slot = &mut self.slots[free];
+            (slot.codec, slot.length) = (codec, piece.len() as u16);
             slot.payload[..piece.len()].copy_from_slice(piece);
         }
     }
 
     /// Where the earliest packet begins.
     pub(crate) fn first(&self) -> Option<i64> {
-        self.slots.iter().filter_map(|slot| slot.at).min()
+        self.times.iter().flatten().min().copied()
     }
 
     /// Where the latest packet ends.
     pub(crate) fn end(&self) -> Option<i64> {
-        self.slots.iter().filter_map(|slot| slot.at.map(|at| at + i64::from(slot.length))).max()
+        let last = (0..CAPACITY).max_by_key(|&slot| self.times[slot])?;
+        self.times[last].map(|at| at + i64::from(self.slots[last].length))
     }
 
     /// Takes the earliest packet out.
-    pub(crate) fn pop(&mut self) -> Option<(i64, &Slot)> {
-        let slot = self.slots.iter_mut().filter(|slot| slot.at.is_some()).min_by_key(|slot| slot.at)?;
-        let at = slot.at.take()?;
-        Some((at, slot))
+    pub(crate) fn pop(&mut self) -> Option<&Slot> {
+        let first =
+            (0..CAPACITY).filter(|&slot| self.times[slot].is_some()).min_by_key(|&slot| self.times[slot])?;
+        self.times[first] = None;
+        Some(&self.slots[first])
     }
 }
 
@@ -92,8 +95,8 @@ mod tests {
         }
         assert_eq!((buffer.first(), buffer.end()), (Some(0), Some(480)));
         for expected in [0, 160, 320] {
-            let (at, slot) = buffer.pop().unwrap();
-            assert_eq!((at, slot.payload()[0]), (expected, expected as u8));
+            assert_eq!(buffer.first(), Some(expected));
+            assert_eq!(buffer.pop().unwrap().payload()[0], expected as u8);
         }
         assert!(buffer.pop().is_none());
     }
@@ -103,9 +106,10 @@ mod tests {
         let mut buffer = JitterBuffer::new();
         buffer.insert(1_000, Codec::Pcma, &[1; 400]);
         assert_eq!(buffer.end(), Some(1_400));
-        let lengths: Vec<_> =
-            std::iter::from_fn(|| buffer.pop().map(|(at, slot)| (at, slot.payload().len()))).collect();
-        assert_eq!(lengths, [(1_000, 160), (1_160, 160), (1_320, 80)]);
+        for (at, length) in [(1_000, 160), (1_160, 160), (1_320, 80)] {
+            assert_eq!(buffer.first(), Some(at));
+            assert_eq!(buffer.pop().unwrap().payload().len(), length);
+        }
     }
 
     #[test]

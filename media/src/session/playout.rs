@@ -155,7 +155,7 @@ impl Playout {
 
     /// Decodes the earliest packet, of which `skip` samples are over.
     fn decode_next(&mut self, skip: usize) {
-        if let Some((_, slot)) = self.buffer.pop() {
+        if let Some(slot) = self.buffer.pop() {
             let length = slot.codec().decode(slot.payload(), &mut self.carry);
             self.carried = skip.min(length)..length;
         }

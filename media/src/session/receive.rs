@@ -99,6 +99,7 @@ impl Receive {
         let restarted = matches!(arrival.order, Order::Restarted);
         if let Content::Audio(codec) = content
             && arrival.is_new()
+            && !packet.payload.is_empty()
         {
             self.codec = Some(codec);
             self.measure(packet.payload.len());
@@ -141,7 +142,7 @@ impl Receive {
     }
 
     fn parse<'a>(datagram: &'a [u8], config: &SessionConfig) -> Option<(Packet<'a>, Content)> {
-        let packet = Packet::parse(datagram).ok()?;
+        let packet = Packet::parse(datagram).ok().filter(|packet| packet.payload.len() <= MAX_PAYLOAD)?;
         let payload_type = packet.header.payload_type;
         if let Some(format) = config.receive.iter().find(|format| format.payload_type == payload_type) {
             return Some((packet, Content::Audio(format.codec)));
@@ -161,6 +162,9 @@ impl Receive {
 
 /// Timestamp units per second of every codec we have.
 const CLOCK_RATE: u32 = 8_000;
+
+/// 200 ms of G.711, the longest packet time an SDP may ask for.
+const MAX_PAYLOAD: usize = 1_600;
 
 /// After a packet of another length, so many equal ones make a stream regular again.
 const STEADY: u8 = 100;
