@@ -244,3 +244,14 @@ impl Endpoint {
         self.settle(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_can_move_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Endpoint>();
+    }
+}

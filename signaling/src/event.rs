@@ -122,9 +122,11 @@ pub enum Event {
     Modify(InviteId, Option<Body>),
     /// The ACK that answers the offer we gave to an offerless re-INVITE.
     ModifyConfirmed(InviteId, Option<Body>),
-    /// Our re-INVITE was answered.
+    /// Our re-INVITE was answered. If it asked for an offer, the body is one, and [`crate::Invite::acknowledge`] must
+    /// answer it.
     Modified(InviteId, Option<Body>),
-    /// Our re-INVITE was refused; the session is as before. 491 is retried inside and not told.
+    /// Our re-INVITE was refused; the session is as before. 491 is retried inside and not told, unless the peer makes an
+    /// offer before the retry: then this comes right before that [`Event::Modify`].
     ModifyFailed(InviteId, StatusCode),
     /// An INFO of the peer, already answered 200.
     Info(InviteId, Body),

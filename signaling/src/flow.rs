@@ -15,7 +15,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Whether the transport retransmits by itself (RFC 3261 §17: timers A, E, G and the 2xx are for those that do not).
+    /// Whether the transport retransmits by itself (RFC 3261 §17: timers A, E and G are for those that do not).
     #[must_use]
     pub fn is_reliable(self) -> bool {
         match self {

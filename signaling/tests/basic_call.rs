@@ -71,6 +71,20 @@ fn over_tcp_in_both_directions() {
 }
 
 #[test]
+fn an_endpoint_calls_itself() {
+    let mut world = World::of(1);
+    let (out, inc) = establish(&mut world, call(0, 0), 0, 0);
+    world.with(0, inc, |invite, now| invite.modify(now, Some(sdp("hold"))).unwrap());
+    world.wait(0, |event| matches!(event, Event::Modify(id, _) if *id == out).then_some(()));
+    world.with(0, out, |invite, now| invite.accept_modify(now, sdp("held")).unwrap());
+    world.wait(0, |event| matches!(event, Event::Modified(id, _) if *id == inc).then_some(()));
+    world.with(0, out, |invite, now| invite.hang_up(now, None).unwrap());
+    world.wait_ended(0, inc);
+    world.wait_ended(0, out);
+    world.assert_clean();
+}
+
+#[test]
 fn a_call_without_loss_takes_as_many_messages_as_the_book_says() {
     let mut world = World::of(2);
     let (out, _) = establish(&mut world, call(0, 1), 0, 1);

@@ -116,6 +116,21 @@ fn nobody_answers_and_the_call_rings_out() {
 }
 
 #[test]
+fn a_cancelled_call_is_not_cancelled_again_when_its_ringing_would_end() {
+    let mut world = World::of(1);
+    let callee = world.add_script();
+    let out = world.dial(0, Outgoing { ring_timeout: Some(Duration::from_secs(3)), ..call(0, callee) });
+    let invite = world.receive_request(callee, Method::Invite);
+    world.with(0, out, |invite, now| invite.hang_up(now, None).unwrap());
+    world.send(callee, 0, reply(callee, &invite, 180, "x", None));
+    let cancel = world.receive_request(callee, Method::Cancel);
+    world.send(callee, 0, reply(callee, &cancel, 200, "x", None));
+    world.send(callee, 0, reply(callee, &invite, 180, "x", None));
+    world.assert_clean();
+    assert_eq!(world.count(0, callee, "CANCEL"), 1);
+}
+
+#[test]
 fn silence_ends_after_64_t1() {
     let mut world = World::of(1);
     let nobody = world.add_script();

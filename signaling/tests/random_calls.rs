@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::world::{Dice, World, call, call_by_tcp, sdp};
-use offhook_signaling::{Body, Event, InviteId, Outgoing, StatusCode};
+use common::world::{Dice, World, address, call, call_by_tcp, sdp};
+use offhook_signaling::{Body, Event, FlowId, InviteId, Outgoing, StatusCode};
 
 #[derive(Debug, Clone, Copy)]
 enum Deed {
@@ -30,6 +30,10 @@ enum Deed {
     RefuseModify,
     Acknowledge,
     Info,
+    /// The network says that the peers cannot be reached.
+    Unreachable,
+    /// All connections break.
+    Disconnect,
 }
 
 struct Run {
@@ -82,6 +86,12 @@ impl Run {
         outgoing.ring_timeout = Some(Duration::from_secs(5 + self.dice.roll(60)));
         let id = self.world.dial(from, outgoing);
         self.started.insert((from, id));
+        if self.dice.roll(10) == 0 {
+            self.plan(from, id, 30_000, Deed::Unreachable);
+        }
+        if self.dice.roll(3) == 0 {
+            self.plan(to, id, 30_000, Deed::Disconnect);
+        }
         if self.dice.roll(3) == 0 {
             self.plan(from, id, 8_000, Deed::HangUp);
         } else {
@@ -91,6 +101,17 @@ impl Run {
 
     fn do_deed(&mut self, who: usize, id: InviteId, deed: Deed) {
         let now = self.world.now;
+        if let Deed::Unreachable | Deed::Disconnect = deed {
+            for other in 0..3u8 {
+                let endpoint = self.world.endpoint(who);
+                match deed {
+                    Deed::Unreachable => endpoint.handle_unreachable(now, address(other.into())),
+                    _ => endpoint.handle_flow_closed(now, FlowId(2 + u64::from(other))),
+                }
+            }
+            self.world.flush();
+            return;
+        }
         let Some(mut invite) = self.world.endpoint(who).invite(id) else { return };
         // Most deeds do not fit the state at some time; that must do no harm.
         let _ = match deed {
@@ -105,6 +126,7 @@ impl Run {
             Deed::RefuseModify => invite.refuse_modify(now, StatusCode::NOT_ACCEPTABLE_HERE),
             Deed::Acknowledge => invite.acknowledge(now, Some(sdp("late answer"))),
             Deed::Info => invite.info(now, Body::new("application/dtmf", "1")),
+            Deed::Unreachable | Deed::Disconnect => Ok(()),
         };
         self.world.flush();
     }

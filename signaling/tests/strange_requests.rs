@@ -68,6 +68,7 @@ fn each_strange_request_gets_its_refusal() {
         ("SUBSCRIBE", "", "", 405),
         ("PUBLISH", "", "", 405),
         ("FLY", "", "", 501),
+        ("FLY", ";tag=unknown", "", 481),
         ("INVITE", "", hops.as_str(), 483),
         ("INVITE", "", require.as_str(), 420),
         ("INVITE", "", "", 400),
@@ -91,6 +92,14 @@ fn each_strange_request_gets_its_refusal() {
     }
     world.assert_clean();
     assert!(world.events(0).is_empty());
+}
+
+#[test]
+fn schemes_that_are_no_telephone_are_refused() {
+    let mut world = with_script();
+    let text = request("INVITE", 1, "", "Contact: <sip:s@10.0.0.2>\r\n");
+    let text = text.replacen(&format!("sip:u@{}", address(0)), "https://example.com", 1);
+    assert_eq!(ask(&mut world, text).status, StatusCode::UNSUPPORTED_URI_SCHEME);
 }
 
 #[test]

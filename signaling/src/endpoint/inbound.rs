@@ -9,7 +9,7 @@ use crate::{
     event::InviteId,
     flow::Source,
     invite::Usage,
-    message::{Message, Method, Name, ParseError, Problem, Request, StatusCode},
+    message::{Message, Method, Name, ParseError, Problem, Request, Scheme, StatusCode},
     nat,
 };
 
@@ -119,6 +119,10 @@ impl Endpoint {
 
     /// A request outside any dialog. Refusals before anybody is trusted keep no state (RFC 3261 §8.2.7).
     fn on_fresh_request(&mut self, now: Instant, source: &Source, request: Request) {
+        if matches!(request.uri.scheme, Scheme::Other(_)) {
+            self.refuse(source, &request, StatusCode::UNSUPPORTED_URI_SCHEME, &[]);
+            return;
+        }
         if self.core.is_merged(&request) {
             self.refuse(source, &request, StatusCode::LOOP_DETECTED, &[]);
             return;

@@ -136,7 +136,9 @@ impl Usage {
     fn on_progress(&mut self, now: Instant, core: &mut Core, response: &Response, source: &Source) {
         let Phase::Calling(calling) = &mut self.phase else { return };
         calling.heard = true;
-        calling.ring_until.get_or_insert(now + calling.ring_timeout);
+        if !self.ended {
+            calling.ring_until.get_or_insert(now + calling.ring_timeout);
+        }
         if let Cancel::Due(reason) = &mut calling.cancel {
             let reason = reason.take();
             calling.cancel = Cancel::Sent;
@@ -264,7 +266,8 @@ impl Usage {
         let Phase::Calling(calling) = &mut self.phase else { return };
         let tag = request.headers.from_tag().unwrap_or_default();
         let Some(early) = calling.early.iter_mut().find(|early| early.dialog.id.remote_tag == tag) else {
-            self.answer(now, core, server, StatusCode::CALL_DOES_NOT_EXIST);
+            // It may have overtaken the response that makes its dialog.
+            self.answer_later(now, core, server);
             return;
         };
         let in_order = request.headers.cseq().is_ok_and(|cseq| early.dialog.accept_cseq(cseq.sequence));
