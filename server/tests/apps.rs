@@ -1,6 +1,7 @@
 //! What answers calls, in virtual time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test waits for a few of all events")]
 
 use std::{path::Path, time::Duration};
 

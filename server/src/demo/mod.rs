@@ -332,11 +332,18 @@ impl<P: FnMut(&str)> Scene<P> {
         let _ = server.stop.send(());
         let ending = server.task.await;
         let mut measured = Vec::new();
-        if let Some(set_up) = set_up {
+        let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+        if let Some(record) = &self.alice_record
+            && let Some(answered) = record.answered
+        {
+            let time = answered.saturating_duration_since(record.started);
             measured.push((
-                "set-up time, INVITE to 200".to_owned(),
-                format!("{:.1} ms", set_up.as_secs_f64() * 1e3),
+                "set-up time, dialled to answered".into(),
+                format!("{}, with authentication", ms(time)),
             ));
+        }
+        if let Some(set_up) = set_up {
+            measured.push(("set-up time, INVITE to 200".into(), format!("{}, in the server", ms(set_up))));
         }
         match ending {
             Ok(ending) => judge_server(&ending, &mut measured, &mut problems),
