@@ -47,9 +47,10 @@ impl Switchboard {
                 if let Some(body) = &incoming.body
                     && let Err(error) = self.prepare_answer(id, body)
                 {
-                    let code = match error {
-                        SdpError::Syntax { .. } => StatusCode::BAD_REQUEST,
-                        _ => StatusCode::NOT_ACCEPTABLE_HERE,
+                    let code = if matches!(error, SdpError::Syntax { .. }) {
+                        StatusCode::BAD_REQUEST
+                    } else {
+                        StatusCode::NOT_ACCEPTABLE_HERE
                     };
                     self.drop_leg(now, id, code, "the offer cannot be used");
                     return;
@@ -157,6 +158,7 @@ impl Switchboard {
     }
 
     /// Takes one fact from the media engine in.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "facts that may be added are no news for a leg")]
     pub fn handle_media(&mut self, now: Instant, event: MediaEvent) {
         let Some(id) = self.by_session.get(&event.session()).copied() else { return };
         match event {

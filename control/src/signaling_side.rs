@@ -57,7 +57,6 @@ impl Switchboard {
             SignalingEvent::Registration(id, state) => {
                 self.notices.push_back(Notice::Registration(id, state))
             }
-            // The enum may grow; what control does not know, it does not act on.
             _ => {}
         }
     }
@@ -117,7 +116,7 @@ impl Switchboard {
 
     fn on_confirmed(&mut self, now: Instant, id: LegId, body: Option<Body>) {
         let late = self.legs.get(&id).is_some_and(|leg| leg.answer.is_none());
-        if late && !body.as_ref().is_some_and(|body| self.apply_answer(id, body).is_ok()) {
+        if late && body.as_ref().is_none_or(|body| self.apply_answer(id, body).is_err()) {
             self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, "the ACK brought no usable answer");
             return;
         }
@@ -150,13 +149,13 @@ impl Switchboard {
     }
 
     fn on_modify_confirmed(&mut self, now: Instant, id: LegId, body: Option<Body>) {
-        if !body.as_ref().is_some_and(|body| self.apply_answer(id, body).is_ok()) {
+        if body.as_ref().is_none_or(|body| self.apply_answer(id, body).is_err()) {
             self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, "the ACK brought no usable answer");
         }
     }
 
     fn on_modified(&mut self, now: Instant, id: LegId, body: Option<Body>) {
-        if !body.as_ref().is_some_and(|body| self.apply_answer(id, body).is_ok()) {
+        if body.as_ref().is_none_or(|body| self.apply_answer(id, body).is_err()) {
             self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, "the answer offers nothing we can use");
             return;
         }

@@ -1,5 +1,7 @@
 //! Whatever a leg hears, its egress is one unbroken stream (RFC 3550 §5.1): 10,000 switches in random order.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 extern crate offhook_control as control;
 
 mod common;

@@ -1,6 +1,8 @@
 //! Thousands of calls through the real dialling plan, each with its own network, tempers and timing, in virtual
 //! time. A failing seed is named and replays exactly: `OFFHOOK_SEED=1234 cargo test --test random_calls`.
 
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test")]
+
 use std::{
     collections::VecDeque,
     sync::Arc,

@@ -60,7 +60,7 @@ impl StreamCheck {
             self.complain(seen, "timestamp does not advance");
             return;
         }
-        if step % 160 != 0 {
+        if !step.is_multiple_of(160) {
             self.complain(seen, "timestamp off the 20 ms grid");
         }
         if let Some(length) = last.length {

@@ -1,6 +1,6 @@
 //! Calls written once and run twice: in virtual time and on real sockets.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file uses its own part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "every test file uses its own part")]
 
 pub mod live;
 pub mod script;
