@@ -105,6 +105,23 @@ fn a_bridge_passes_packets_on_at_once_and_unchanged() {
 }
 
 #[test]
+fn a_session_shows_its_live_chain() {
+    let mut world = World::new(10);
+    let (a, b) = (world.party(A, 0x20), world.party(B, 0x30));
+    world.command(Command::Feed(a, Feed::Session(b)));
+    world.run_ms(100);
+    let chain = |world: &World, id| world.shard.session(id).map(ToString::to_string).unwrap_or_default();
+    assert_eq!(
+        chain(&world, a),
+        "Session 0/0.0: said PCMU; heard Session 0/1.0 → relay → PCMU 20 ms → 192.0.2.1:4000"
+    );
+    let send = PayloadFormat { codec: Codec::Pcma, payload_type: 8 };
+    world.command(Command::Configure(a, Box::new(SessionConfig { send, ..config(A) })));
+    assert!(chain(&world, a).contains("heard Session 0/1.0 → encode → PCMA 20 ms"));
+    assert!(chain(&world, b).contains("said PCMU → jitter 40 ms → conceal; heard silence"));
+}
+
+#[test]
 fn an_echo_says_what_it_heard() {
     let mut world = World::new(3);
     let a = world.party(A, 0x21);
