@@ -1,5 +1,5 @@
-//! What a session can hear: other sessions ([`relay`]), prompts ([`player`]), tones ([`tones`]). Recorders listen
-//! along ([`recorder`]) and change nothing.
+//! What a session can hear: other sessions (`relay`), prompts ([`player`]), tones (`tones`). Recorders listen along
+//! ([`recorder`]) and change nothing.
 
 pub mod player;
 pub mod recorder;
