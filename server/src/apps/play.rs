@@ -15,6 +15,9 @@ use super::ask;
 /// How long the last words may take to be heard: a hang-up overtakes what waits in the caller's jitter buffer.
 const TAIL: Duration = Duration::from_millis(300);
 
+/// How long the caller's ACK or first RTP is waited for; a lost ACK must not leave the caller in silence.
+const LEAD: Duration = Duration::from_millis(200);
+
 /// A leg has one playback at a time, so one number serves all.
 const PLAYER: PlayerId = PlayerId(1);
 
@@ -24,7 +27,8 @@ pub(super) struct Play {
     caller: LegId,
     prompt: Arc<Prompt>,
     times: Option<u32>,
-    started: bool,
+    /// When the recording begins at the latest; `None` once it has.
+    begins: Option<Instant>,
     /// When the caller is hung up.
     over: Option<Instant>,
 }
@@ -41,20 +45,13 @@ impl Play {
         if !ask(now, caller, Command::Answer, switchboard) {
             ask(now, caller, Command::HangUp(None), switchboard);
         }
-        Self { caller, prompt, times, started: false, over: None }
+        Self { caller, prompt, times, begins: Some(now + LEAD), over: None }
     }
 
     pub(super) fn handle_event(&mut self, now: Instant, event: &Event, switchboard: &mut Switchboard) {
         match &event.kind {
             // The caller has our answer now and hears the recording from its first word on.
-            EventKind::Answered if !self.started => {
-                self.started = true;
-                let playback =
-                    Playback { player: PLAYER, prompt: Arc::clone(&self.prompt), times: self.times };
-                if !ask(now, self.caller, Command::Play(playback), switchboard) {
-                    ask(now, self.caller, Command::HangUp(None), switchboard);
-                }
-            }
+            EventKind::Answered | EventKind::MediaStarted => self.start(now, switchboard),
             EventKind::PlayFinished(PLAYER, FinishReason::Ended, _) => {
                 self.over = Some(now + TAIL);
             }
@@ -62,13 +59,26 @@ impl Play {
         }
     }
 
+    fn start(&mut self, now: Instant, switchboard: &mut Switchboard) {
+        if self.begins.take().is_none() {
+            return;
+        }
+        let playback = Playback { player: PLAYER, prompt: Arc::clone(&self.prompt), times: self.times };
+        if !ask(now, self.caller, Command::Play(playback), switchboard) {
+            ask(now, self.caller, Command::HangUp(None), switchboard);
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant, switchboard: &mut Switchboard) {
+        if self.begins.is_some_and(|at| at <= now) {
+            self.start(now, switchboard);
+        }
         if self.over.take_if(|at| *at <= now).is_some() {
             ask(now, self.caller, Command::HangUp(None), switchboard);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.over
+        self.begins.or(self.over)
     }
 }
