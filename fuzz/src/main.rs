@@ -11,10 +11,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use corpus::{Expected, Seed};
+use nix::time::{ClockId, clock_gettime};
 use random::Random;
 use targets::{Target, Verdict};
 
@@ -29,6 +30,9 @@ const SETTLE: usize = 5_000;
 
 /// What a stateful target may hold more after settling than after its first settling, bytes.
 const GROWTH: usize = 1 << 20;
+
+/// An input that takes longer, in processor time, is kept to be looked at.
+const SLOW: Duration = Duration::from_millis(20);
 
 struct Arguments {
     replay: bool,
@@ -128,16 +132,19 @@ fn mutate(target: &mut dyn Target, count: usize, seed: u64) -> Result<(), String
         input.extend_from_slice(bytes);
         target.mutate(&mut input, other, &mut random);
 
-        let begun = Instant::now();
+        let begun = processor_time();
         let verdict = guarded(target, &input, &mut random).map_err(|wrong| {
             let saved = save(target.name(), seed, number, &input);
             format!("{wrong}\ninput {number} of seed {seed}, saved as {}", saved.display())
         })?;
-        let took = begun.elapsed();
+        let took = processor_time().saturating_sub(begun);
         busy += took;
         accepted += usize::from(verdict == Verdict::Accepted);
         if took > slowest {
             (slowest, slowest_at) = (took, (number, input.len()));
+            if took > SLOW {
+                save(&format!("{}-slow", target.name()), seed, number, &input);
+            }
         }
         if (number + 1) % SETTLE == 0 || number + 1 == count {
             input = Vec::new();
@@ -160,6 +167,11 @@ fn mutate(target: &mut dyn Target, count: usize, seed: u64) -> Result<(), String
         memory::live() / 1024,
     );
     Ok(())
+}
+
+/// Time this thread has computed; other load on the machine does not count.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 fn load(target: &dyn Target) -> Result<Vec<Seed>, String> {
