@@ -1,7 +1,5 @@
 //! One file per core that meets bytes of strangers.
 
-mod dress;
-mod endpoint;
 mod rtcp;
 mod rtp;
 mod sdp;
@@ -60,7 +58,6 @@ pub fn all() -> Vec<Box<dyn Target>> {
     vec![
         Box::new(sip_message::SipMessage),
         Box::new(sip_framing::SipFraming),
-        Box::new(endpoint::LiveEndpoint::new()),
         Box::new(sdp::Sdp::new()),
         Box::new(rtp::Rtp),
         Box::new(rtcp::Rtcp),

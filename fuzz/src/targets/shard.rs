@@ -244,6 +244,9 @@ impl LiveShard {
                 self.slots.release(id);
             }
         }
+        // At once, so that the input that did it is known.
+        let stats = self.shard.stats();
+        assert_eq!(stats.continuity_violations, 0, "{stats:?}");
         for peer in &mut self.peers {
             if let Some((_, recording)) = &mut peer.recording {
                 recording.read(|_, _, samples| assert!(samples.len() <= 8_000));
