@@ -86,7 +86,8 @@ fn arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments { replay, count: COUNT, seed: 1, target: None };
     while let Some(flag) = words.next() {
         let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
-        let number = || value.replace('_', "").parse::<u64>().map_err(|_| format!("{flag} {value}: not a number"));
+        let number =
+            || value.replace('_', "").parse::<u64>().map_err(|_| format!("{flag} {value}: not a number"));
         match flag.as_str() {
             "--count" if !replay => arguments.count = number()? as usize,
             "--seed" if !replay => arguments.seed = number()?,
@@ -148,7 +149,8 @@ fn mutate(target: &mut dyn Target, count: usize, seed: u64) -> Result<(), String
         }
         if (number + 1) % SETTLE == 0 || number + 1 == count {
             input = Vec::new();
-            let live = settled(target).map_err(|wrong| format!("after input {number} of seed {seed}: {wrong}"))?;
+            let live =
+                settled(target).map_err(|wrong| format!("after input {number} of seed {seed}: {wrong}"))?;
             // The first settling may leave tables at their working size.
             let baseline = *baseline.get_or_insert(live);
             if live > baseline + GROWTH {
@@ -156,10 +158,10 @@ fn mutate(target: &mut dyn Target, count: usize, seed: u64) -> Result<(), String
             }
         }
     }
+    let report = target.report().unwrap_or_else(|| format!("{} % accepted", accepted * 100 / count.max(1)));
     println!(
-        "{:12} {count:7} inputs, {:2} % accepted, {:5.1} µs each; slowest {:.2} ms (input {}, {} bytes); held after {} KB",
+        "{:12} {count:7} inputs, {:5.1} µs each, slowest {:.2} ms (input {}, {} bytes); {} KB held after; {report}",
         target.name(),
-        accepted * 100 / count.max(1),
         busy.as_secs_f64() * 1e6 / count.max(1) as f64,
         slowest.as_secs_f64() * 1e3,
         slowest_at.0,
@@ -195,7 +197,8 @@ fn guarded(target: &mut dyn Target, input: &[u8], random: &mut Random) -> Result
 
 /// Lets the target come to rest, and returns the bytes held then.
 fn settled(target: &mut dyn Target) -> Result<usize, String> {
-    catch_unwind(AssertUnwindSafe(|| target.settle())).map_err(|_| "panicked while settling".to_owned())??;
+    catch_unwind(AssertUnwindSafe(|| target.settle()))
+        .map_err(|_| "panicked while settling".to_owned())??;
     Ok(memory::live())
 }
 

@@ -8,6 +8,7 @@ use offhook_signaling::{
     io::{UserAgent, local_ip_towards},
 };
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "shows whatever else happens")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:5060").parse()?;

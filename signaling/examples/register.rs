@@ -2,8 +2,11 @@
 
 use std::{error::Error, net::SocketAddr, time::Duration};
 
-use offhook_signaling::{Config, Event, Registration, RegistrationState, Transport, Uri, io::UserAgent};
+use offhook_signaling::{
+    Config, Event, Registration, Transport, Uri, event::RegistrationState, io::UserAgent,
+};
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "shows whatever else happens")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();

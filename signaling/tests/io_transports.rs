@@ -1,6 +1,11 @@
 //! The sockets of the driver, on loopback and free ports.
 #![cfg(feature = "io")]
-#![allow(clippy::disallowed_types, reason = "the peers of these tests are plain sockets")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "the peers of these tests are plain sockets"
+)]
 
 use std::{
     collections::BTreeMap,

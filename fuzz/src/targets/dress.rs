@@ -8,12 +8,14 @@ use signaling::message::{Headers, Message, Name};
 use crate::random::Random;
 
 const CODES: &[u16] = &[
-    100, 180, 180, 183, 199, 200, 200, 200, 202, 300, 302, 400, 401, 403, 404, 407, 408, 422, 481, 482, 486, 487, 488,
-    491, 491, 500, 503, 603, 699,
+    100, 180, 180, 183, 199, 200, 200, 200, 202, 300, 302, 400, 401, 403, 404, 407, 408, 422, 481, 482, 486,
+    487, 488, 491, 491, 500, 503, 603, 699,
 ];
 
-const METHODS: &[&str] =
-    &["ACK", "ACK", "BYE", "INVITE", "INVITE", "UPDATE", "INFO", "CANCEL", "OPTIONS", "PRACK", "REFER", "NOTIFY"];
+const METHODS: &[&str] = &[
+    "ACK", "ACK", "BYE", "INVITE", "INVITE", "UPDATE", "INFO", "CANCEL", "OPTIONS", "PRACK", "REFER",
+    "NOTIFY",
+];
 
 /// What a peer may say next after it got `live` from us; the body is the seed's.
 pub fn as_peer(live: &Bytes, seed: &[u8], random: &mut Random) -> Option<Vec<u8>> {
@@ -41,6 +43,18 @@ pub fn as_peer(live: &Bytes, seed: &[u8], random: &mut Random) -> Option<Vec<u8>
     Some(text.into_bytes())
 }
 
+/// Makes a seed another call than all before it: by its Call-ID, and by the branch of each Via.
+pub fn as_new(seed: &mut Vec<u8>, random: &mut Random) {
+    let serial = format!("{:x}-", random.bits());
+    for mark in [&b"Call-ID: "[..], b"branch=z9hG4bK"] {
+        let mut at = 0;
+        while let Some(found) = seed[at..].windows(mark.len()).position(|window| window == mark) {
+            at += found + mark.len();
+            seed.splice(at..at, serial.bytes());
+        }
+    }
+}
+
 /// A response to our request.
 fn answer(ours: &Headers, random: &mut Random) -> Option<String> {
     let code = CODES[random.below(CODES.len())];
@@ -58,7 +72,8 @@ fn answer(ours: &Headers, random: &mut Random) -> Option<String> {
     if matches!(code, 401 | 407) {
         let name = if code == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
         let nonce = random.below(3);
-        let _ = write!(text, "{name}: Digest realm=\"x\", nonce=\"n{nonce}\", qop=\"auth\", algorithm=MD5\r\n");
+        let _ =
+            write!(text, "{name}: Digest realm=\"x\", nonce=\"n{nonce}\", qop=\"auth\", algorithm=MD5\r\n");
     }
     if random.one_in(4) {
         text.push_str("Record-Route: <sip:127.0.0.1:5080;lr>\r\n");
@@ -69,9 +84,9 @@ fn answer(ours: &Headers, random: &mut Random) -> Option<String> {
 /// A request of the peer in the dialog that our message belongs to: each name takes the value of the other one.
 fn in_dialog(ours: &Headers, names: [(Name<'_>, Name<'_>); 2], random: &mut Random) -> Option<String> {
     let method = random.pick(METHODS);
-    let mut number = ours.cseq().ok()?.number;
+    let mut number = ours.cseq().ok()?.sequence;
     let mut text = format!("{method} sip:bo@127.0.0.1:5060 SIP/2.0\r\n");
-    match *method {
+    match method {
         // Those belong to the INVITE of the same number, CANCEL to its transaction as well.
         "CANCEL" => _ = write!(text, "Via: {}\r\n", ours.get(Name::Via)?),
         "ACK" => _ = write!(text, "Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK-f{}\r\n", random.bits()),

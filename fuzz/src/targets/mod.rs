@@ -1,5 +1,7 @@
 //! One file per core that meets bytes of strangers.
 
+mod dress;
+mod endpoint;
 mod rtcp;
 mod rtp;
 mod sdp;
@@ -37,6 +39,11 @@ pub trait Target {
     /// Takes one input.
     fn run(&mut self, input: &[u8], random: &mut Random) -> Verdict;
 
+    /// What a run achieved, where "accepted" says nothing.
+    fn report(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it may hold memory between inputs.
     fn remembers(&self) -> bool {
         false
@@ -58,6 +65,7 @@ pub fn all() -> Vec<Box<dyn Target>> {
     vec![
         Box::new(sip_message::SipMessage),
         Box::new(sip_framing::SipFraming),
+        Box::new(endpoint::LiveEndpoint::new()),
         Box::new(sdp::Sdp::new()),
         Box::new(rtp::Rtp),
         Box::new(rtcp::Rtcp),

@@ -51,7 +51,8 @@ fn read(packet: Packet<'_>, length: usize) {
             let blocks: [_; 1] = [report.blocks.last().unwrap_or_default()];
             let mut writer = CompoundWriter::new(&mut out);
             let written = writer.sender_report(report.ssrc, &report.info, &blocks).len();
-            let Some(Packet::SenderReport(again)) = Compound::parse(&out[..written]).ok().and_then(|mut all| all.next())
+            let Some(Packet::SenderReport(again)) =
+                Compound::parse(&out[..written]).ok().and_then(|mut all| all.next())
             else {
                 panic!("our own sender report is unreadable");
             };

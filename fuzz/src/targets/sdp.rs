@@ -49,7 +49,12 @@ impl Target for Sdp {
                 assert!((10..=200).contains(&config.ptime_ms), "ptime {}", config.ptime_ms);
                 assert!(config.receive.iter().any(|format| format.codec == config.send.codec));
                 // RFC 3264 §6: the answer has as many media as the offer.
-                assert_eq!(media_lines(&answer), offered_media(input), "{}", String::from_utf8_lossy(&answer));
+                assert_eq!(
+                    media_lines(&answer),
+                    offered_media(input),
+                    "{}",
+                    String::from_utf8_lossy(&answer)
+                );
                 let _ = negotiation.offer();
                 Verdict::Accepted
             }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use media::{
-    Codec, Command, DigitString, Direction, Event, Feed, Latch, PayloadFormat, PlayerId, Playback, Prompt,
+    Codec, Command, DigitString, Direction, Event, Feed, Latch, PayloadFormat, Playback, PlayerId, Prompt,
     SessionConfig, SessionId, Shard, TapId,
     dsp::tone::ToneSpec,
     graph::recorder::{Recording, recorder},
@@ -31,6 +31,7 @@ pub struct LiveShard {
     peers: Vec<Peer>,
     prompt: Arc<Prompt>,
     serial: u64,
+    events: usize,
 }
 
 /// One session and the stream that its peer would send if it were sane.
@@ -55,6 +56,7 @@ impl LiveShard {
             peers: Vec::new(),
             prompt: Arc::new(Prompt::from_samples(&samples, 8_000)),
             serial: 0,
+            events: 0,
         };
         live.open_all();
         live
@@ -102,6 +104,11 @@ impl Target for LiveShard {
         self.shard.handle_datagram(self.now, self.peers[which].id, channel, from, &mut datagram);
         self.drain();
         Verdict::None
+    }
+
+    fn report(&self) -> Option<String> {
+        let stats = self.shard.stats();
+        Some(format!("{} datagrams sent, {} events", stats.transmits, self.events))
     }
 
     fn remembers(&self) -> bool {
@@ -227,10 +234,17 @@ impl LiveShard {
             match classify(transmit.bytes) {
                 Class::Rtp => {
                     let packet = Packet::parse(transmit.bytes).expect("our own packets are sound");
-                    let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == transmit.session) else { continue };
+                    let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == transmit.session) else {
+                        continue;
+                    };
                     let header = packet.header;
                     if let Some((sequence, ssrc)) = peer.heard {
-                        assert_eq!((header.sequence, header.ssrc), (sequence.wrapping_add(1), ssrc), "{:?}", peer.id);
+                        assert_eq!(
+                            (header.sequence, header.ssrc),
+                            (sequence.wrapping_add(1), ssrc),
+                            "{:?}",
+                            peer.id
+                        );
                     }
                     peer.heard = Some((header.sequence, header.ssrc));
                 }
@@ -239,6 +253,7 @@ impl LiveShard {
             }
         }
         while let Some(event) = self.shard.poll_event() {
+            self.events += 1;
             if let Event::Closed(id, stats) = event {
                 assert_eq!(stats.continuity_violations, 0, "{id:?}");
                 self.slots.release(id);
@@ -287,7 +302,8 @@ fn config(number: u16, variant: usize) -> SessionConfig {
         send_event: (variant % 3 != 1).then_some(101),
         receive_event: vec![101],
         ptime_ms: [20, 20, 10, 30, 40, 60][variant % 6],
-        direction: [Direction::SendRecv, Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly][variant % 4],
+        direction: [Direction::SendRecv, Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly]
+            [variant % 4],
         latch: [Latch::SameIp, Latch::Any, Latch::Off][variant % 3],
     }
 }

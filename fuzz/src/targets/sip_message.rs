@@ -35,8 +35,9 @@ impl Target for SipMessage {
                 read_all(&message);
                 let printed = message.to_bytes();
                 // What we print we must be able to read, and reading it must change nothing.
-                let again = Message::parse(&printed)
-                    .unwrap_or_else(|error| panic!("{error} in our own\n{}", String::from_utf8_lossy(&printed)));
+                let again = Message::parse(&printed).unwrap_or_else(|error| {
+                    panic!("{error} in our own\n{}", String::from_utf8_lossy(&printed))
+                });
                 let reprinted = again.to_bytes();
                 assert_eq!(String::from_utf8_lossy(&printed), String::from_utf8_lossy(&reprinted));
                 assert_eq!(message.body(), again.body());
@@ -46,7 +47,12 @@ impl Target for SipMessage {
                 assert!(error.offset <= input.len(), "an error at {} of {}", error.offset, input.len());
                 if let Some(answer) = error.answerable() {
                     let printed = answer.to_bytes();
-                    assert!(printed.len() < 3 * input.len() + 400, "amplifies {} to {}", input.len(), printed.len());
+                    assert!(
+                        printed.len() < 3 * input.len() + 400,
+                        "amplifies {} to {}",
+                        input.len(),
+                        printed.len()
+                    );
                 }
                 let _ = error.to_string();
                 Verdict::Refused
