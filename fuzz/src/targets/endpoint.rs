@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use signaling::{
-    Body, Config, Endpoint, Event, FlowId, InviteId, Listener, NameAddr, Outgoing, RegistrationId, Source,
-    StatusCode, Target as Place, Transport, Uri, auth::credentials::User,
+    Body, Config, Endpoint, Event, FlowId, InviteId, Listener, NameAddr, Outgoing, Registration,
+    RegistrationId, Source, StatusCode, Target as Place, Transport, Uri, auth::credentials::User,
 };
 
 use super::{Target, Verdict, dress};
@@ -151,7 +151,7 @@ impl Target for LiveEndpoint {
             self.drain(&mut random);
         }
         for id in std::mem::take(&mut self.registrations) {
-            let _ = id;
+            self.endpoint.unregister(self.now, id);
             self.drain(&mut random);
         }
         let end = self.now + REST;
@@ -171,6 +171,8 @@ impl Target for LiveEndpoint {
             + gauges.client_transactions
             + gauges.server_transactions
             + gauges.bindings
+            + gauges.registrations
+            + gauges.questions
             + gauges.timers;
         if held == 0 { Ok(()) } else { Err(format!("something is left: {gauges:?}")) }
     }
@@ -198,7 +200,7 @@ impl LiveEndpoint {
             (3, _) if self.registrations.len() < 20 => self.register(random),
             (3, _) => {
                 let id = self.registrations.swap_remove(random.below(self.registrations.len()));
-                let _ = id;
+                self.endpoint.unregister(now, id);
             }
             (what, Some(id)) => {
                 if let Some(mut invite) = self.endpoint.invite(id) {
@@ -229,8 +231,9 @@ impl LiveEndpoint {
     }
 
     fn register(&mut self, random: &mut Random) {
-        let _ = random;
-        let id = RegistrationId(0);
+        let mut registration = Registration::new(uri("sip:127.0.0.1:5070"), "bo", "secret");
+        registration.expires = *random.pick(&[&60, &3_600]);
+        let id = self.endpoint.register(self.now, registration);
         self.registrations.push(id);
     }
 
