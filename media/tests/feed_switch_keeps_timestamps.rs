@@ -283,6 +283,28 @@ fn a_key_of_one_party_is_pressed_anew_for_the_other() {
     assert!((8..=11).contains(&frames), "{frames} frames of tone");
 }
 
+#[test]
+fn a_digit_survives_an_offer_that_forbids_and_one_that_allows_telephone_events_again() {
+    let mut world = World::new(10);
+    let a = world.party(A, 0x20);
+    world.run_ms(300);
+    let digits = DigitString::parse("12").expect("digits");
+    let digits = DigitString { on_ms: 400, ..digits };
+    world.command(Command::SendDigits(a, Box::new(digits)));
+    for send_event in [None, Some(101), None, Some(101)] {
+        world.run_ms(70);
+        world.command(Command::Configure(a, Box::new(SessionConfig { send_event, ..config(A) })));
+    }
+    world.run_ms(2_000);
+    // An event that became forbidden could not be ended properly, but nothing goes back in time.
+    let violations = check(&world, a, 160).violations;
+    assert!(violations.iter().all(|violation| violation.contains("ends of event")), "{violations:?}");
+    assert_eq!(world.shard.stats().continuity_violations, 0);
+    assert_eq!(world.told(|event| matches!(event, Event::DigitsSent(_))), 1);
+    // The second digit is sent as the first began.
+    assert!(world.rtp(a).any(|sent| sent.payload_type() == 101 && sent.payload()[0] == 2));
+}
+
 /// Each is 260 switches.
 const SEEDS: u64 = 40;
 

@@ -345,7 +345,11 @@ impl Session {
 
     /// A key is down: a telephone event, or its tone where the peer does not take events.
     fn send_digit(&mut self, position: u64, packet: EventPacket, out: &mut Output) {
-        let Some(payload_type) = self.config.send_event else {
+        // An offer/answer in the middle of a digit may allow or forbid telephone events. What began as a tone, or was
+        // interrupted by audio, cannot become an event: its start is in the past.
+        self.digit_as_event |= packet.first;
+        let Some(payload_type) = self.config.send_event.filter(|_| self.digit_as_event) else {
+            self.digit_as_event = false;
             self.send_digit_tone(position, packet, out);
             return;
         };

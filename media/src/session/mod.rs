@@ -61,6 +61,8 @@ pub struct Session {
     digit_tone: Option<(u8, Tone)>,
     /// Packets the digit being sent needs at least; 0 between digits.
     digit_packets: u8,
+    /// Whether the digit under way goes out as a telephone event.
+    digit_as_event: bool,
     /// The source holds a key down that we pass on.
     relays_key: bool,
     /// Who hears this session.
@@ -112,6 +114,7 @@ impl Session {
             digits: DigitSender::new(config.send.codec.clock_rate()),
             digit_tone: None,
             digit_packets: 0,
+            digit_as_event: false,
             relays_key: false,
             listeners: Vec::with_capacity(4),
             taps: Vec::with_capacity(2),
