@@ -3,7 +3,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use signaling::message::{Headers, Message, Name};
+use signaling::{
+    StatusCode, Uri,
+    auth::ClientAuth,
+    message::{Headers, Message, Method, Name, Request, Response},
+};
 
 use crate::random::Random;
 
@@ -27,6 +31,9 @@ pub fn as_peer(live: &Bytes, seed: &[u8], random: &mut Random) -> Option<Vec<u8>
             } else {
                 answer(&request.headers, random)?
             }
+        }
+        Message::Response(response) if response.status == StatusCode::UNAUTHORIZED => {
+            return authenticated(&response, random);
         }
         Message::Response(response) => {
             let names = [(Name::From, Name::From), (Name::To, Name::To)];
@@ -79,6 +86,38 @@ fn answer(ours: &Headers, random: &mut Random) -> Option<String> {
         text.push_str("Record-Route: <sip:127.0.0.1:5080;lr>\r\n");
     }
     Some(text)
+}
+
+/// The request that was challenged, with the password; a REGISTER for one of a few contacts, or of none.
+fn authenticated(challenge: &Response, random: &mut Random) -> Option<Vec<u8>> {
+    let asked = challenge.headers.cseq().ok()?;
+    let user = random.pick(&["ana", "bo"]);
+    let register = asked.method == Method::Register;
+    let uri: Uri = if register { "sip:127.0.0.1" } else { "sip:eva@127.0.0.1" }.parse().ok()?;
+    let mut request = Request::new(asked.method.clone(), uri);
+    let headers = &mut request.headers;
+    headers.push(Name::Via, format!("SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK-g{};rport", random.bits()));
+    headers.push(Name::MaxForwards, "70");
+    headers.push(Name::From, format!("<sip:{user}@127.0.0.1>;tag=f{}", random.below(9)));
+    headers.push(Name::To, format!("<sip:{user}@127.0.0.1>"));
+    headers.push(Name::CallId, challenge.headers.get(Name::CallId)?);
+    headers.push(Name::CSeq, format!("{} {}", asked.sequence.wrapping_add(1), asked.method));
+    match random.below(8) {
+        0 if register => {
+            headers.push(Name::Contact, "*");
+            headers.push(Name::Expires, "0");
+        }
+        1 if register => {}
+        port => {
+            let expires = random.pick(&["0", "60", "3600", "4294967295", "1"]);
+            headers.push(Name::Contact, format!("<sip:{user}@127.0.0.1:{}>;q=0.{port}", 5070 + port));
+            headers.push(Name::Expires, expires);
+        }
+    }
+    let mut auth = ClientAuth::new(user, "secret");
+    auth.handle_challenge(challenge).ok()?;
+    auth.authorize(&mut request, "0a4f113b");
+    Some(request.to_bytes().to_vec())
 }
 
 /// A request of the peer in the dialog that our message belongs to: each name takes the value of the other one.
