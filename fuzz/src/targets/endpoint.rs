@@ -56,6 +56,7 @@ struct Seen {
 }
 
 impl LiveEndpoint {
+    #[allow(clippy::disallowed_methods, reason = "a base for virtual time")]
     pub fn new() -> Self {
         let local = SocketAddr::from(([127, 0, 0, 1], 5060));
         let listener = |transport| Listener { transport, local, advertised: local };

@@ -46,6 +46,7 @@ struct Peer {
 }
 
 impl LiveShard {
+    #[allow(clippy::disallowed_methods, reason = "a base for virtual time")]
     pub fn new() -> Self {
         let now = Instant::now();
         let samples: Vec<i16> = (0..8_000).map(|at| ((at % 80) * 100) as i16).collect();
