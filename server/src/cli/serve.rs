@@ -1,7 +1,7 @@
 //! `offhook serve`: the server.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     ops::RangeInclusive,
     path::PathBuf,
@@ -153,7 +153,8 @@ fn expecting<T: Clone + Send + Sync + 'static>(
 fn start_log(filter: &str) {
     use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
     let targets: Targets = filter.parse().unwrap_or_default();
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(true);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // A second start in one process (tests) keeps the first log.
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
 }
