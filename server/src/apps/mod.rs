@@ -106,6 +106,9 @@ impl Attendant {
                 legs += 1;
             }
         }
+        if let Running::Play(play) = &task {
+            self.deadlines.extend(play.poll_timeout().map(|at| (at, caller)));
+        }
         self.calls.insert(caller, Call { task, legs });
     }
 }
