@@ -200,6 +200,17 @@ async fn keepalives_over_udp_are_swallowed() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
+async fn a_closed_udp_port_is_reported_each_time_though_nothing_else_happens() {
+    let (mut transports, _) = bind(Transport::Udp, Limits::default());
+    let gone = UdpSocket::bind(loopback()).unwrap().local_addr().unwrap();
+    for number in 0..5 {
+        transports.send(transmit(Transport::Udp, gone, request(number)));
+        assert_eq!(unreachable(&mut transports).await, gone);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
 async fn a_closed_udp_port_is_reported_and_others_are_not_disturbed() {
     let (mut transports, local) = bind(Transport::Udp, Limits::default());
     let gone = UdpSocket::bind(loopback()).unwrap().local_addr().unwrap();

@@ -2,15 +2,24 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
+    future::Future,
     io::{self, ErrorKind},
     mem::MaybeUninit,
     net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{io::ReadBuf, net::UdpSocket};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use tokio::{
+    io::{Interest, ReadBuf},
+    net::UdpSocket,
+    time::Sleep,
+};
 
 use super::icmp;
 use crate::flow::FlowId;
@@ -20,6 +29,10 @@ const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Messages kept while the kernel's send buffer is full; more are dropped, SIP over UDP repeats itself.
 const BACKLOG: usize = 1024;
+
+/// Pause before a full send buffer is tried again. Not the socket's readiness: after an ICMP error tokio takes a socket
+/// for writable for ever.
+const FULL: Duration = Duration::from_millis(1);
 
 /// Longest UDP datagram, bytes.
 pub(super) const DATAGRAM: usize = 65_535;
@@ -35,12 +48,24 @@ pub(super) enum Sent {
     Unreachable,
 }
 
-#[derive(Debug)]
 pub(super) struct UdpPort {
     pub(super) flow: FlowId,
     pub(super) local: SocketAddr,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     backlog: VecDeque<(SocketAddr, Bytes)>,
+    full: Option<Pin<Box<Sleep>>>,
+    /// Ends when the kernel has an ICMP error for us; waiting for datagrams does not notice those.
+    refused: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl fmt::Debug for UdpPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpPort")
+            .field("flow", &self.flow)
+            .field("local", &self.local)
+            .field("backlog", &self.backlog.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl UdpPort {
@@ -54,9 +79,16 @@ impl UdpPort {
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
         socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         icmp::enable(&socket);
-        Ok(Self { flow, local: socket.local_addr()?, socket, backlog: VecDeque::new() })
+        Ok(Self {
+            flow,
+            local: socket.local_addr()?,
+            refused: refused(&socket),
+            socket,
+            backlog: VecDeque::new(),
+            full: None,
+        })
     }
 
     /// The next datagram, copied out of `scratch` in one allocation of its size: it may be kept as long as a call
@@ -67,11 +99,15 @@ impl UdpPort {
         scratch: &mut [MaybeUninit<u8>],
         mut unreachable: impl FnMut(SocketAddr),
     ) -> Poll<(SocketAddr, Bytes)> {
+        while self.refused.as_mut().poll(cx).is_ready() {
+            self.refused = refused(&self.socket);
+            icmp::drain(&self.socket, &mut unreachable);
+        }
         loop {
             let mut buffer = ReadBuf::uninit(scratch);
             match ready!(self.socket.poll_recv_from(cx, &mut buffer)) {
                 Ok(from) => return Poll::Ready((from, Bytes::copy_from_slice(buffer.filled()))),
-                // An ICMP error of an earlier datagram shows here; each read takes one away.
+                // An ICMP error of an earlier datagram may show here as well.
                 Err(_) => icmp::drain(&self.socket, &mut unreachable),
             }
         }
@@ -102,13 +138,16 @@ impl UdpPort {
         cx: &mut Context<'_>,
         mut unreachable: impl FnMut(SocketAddr),
     ) -> Poll<()> {
-        while let Some((destination, bytes)) = self.backlog.pop_front() {
+        while !self.backlog.is_empty() {
+            if let Some(full) = &mut self.full {
+                ready!(full.as_mut().poll(cx));
+                self.full = None;
+            }
+            let Some((destination, bytes)) = self.backlog.pop_front() else { break };
             match self.try_send(destination, &bytes, &mut unreachable) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.backlog.push_front((destination, bytes));
-                    if ready!(self.socket.poll_send_ready(cx)).is_err() {
-                        icmp::drain(&self.socket, &mut unreachable);
-                    }
+                    self.full = Some(Box::pin(tokio::time::sleep(FULL)));
                 }
                 result => {
                     if outcome(&result) == Sent::Unreachable {
@@ -126,15 +165,28 @@ impl UdpPort {
         bytes: &[u8],
         unreachable: impl FnMut(SocketAddr),
     ) -> io::Result<usize> {
-        match self.socket.try_send_to(bytes, destination) {
+        let (socket, address) = (SockRef::from(&*self.socket), SockAddr::from(destination));
+        match socket.send_to(bytes, &address) {
             // Not about this datagram: an earlier one was refused. Take the errors and try again.
             Err(error) if is_refusal(&error) => {
                 icmp::drain(&self.socket, unreachable);
-                self.socket.try_send_to(bytes, destination)
+                socket.send_to(bytes, &address)
             }
             result => result,
         }
     }
+}
+
+fn refused(socket: &Arc<UdpSocket>) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+    let socket = Arc::clone(socket);
+    Box::pin(async move {
+        // An error here means that the runtime is shutting down.
+        if socket.ready(Interest::ERROR).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        // Forgets the readiness, so that the next round waits for the next error.
+        let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+    })
 }
 
 fn is_refusal(error: &io::Error) -> bool {
