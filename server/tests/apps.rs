@@ -447,6 +447,15 @@ fn ringback_is_made_by_us_when_the_line_that_was_heard_is_gone_and_another_still
 }
 
 #[test]
+fn a_dialling_plan_that_leads_to_itself_ends() {
+    let mut stage =
+        Stage::new("[[route]]\nto = \"loop\"\napp = \"dial\"\ntarget = \"sip:loop@10.0.0.1\"\n", 1);
+    stage.call("loop");
+    assert_eq!(stage.wait_for_end(0).code, StatusCode::TOO_MANY_HOPS);
+    stage.close();
+}
+
+#[test]
 fn a_user_without_a_phone_is_unavailable() {
     let mut stage = Stage::new("", 1);
     stage.call("carol");

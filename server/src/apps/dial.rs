@@ -85,6 +85,11 @@ impl Dial {
             winner: None,
             refusal: None,
         };
+        let hops = hops_left(incoming);
+        if hops == 0 {
+            ask(now, caller, Command::Reject(StatusCode::TOO_MANY_HOPS), switchboard);
+            return dial;
+        }
         for target in targets {
             let leg = switchboard.next_leg();
             let dialling = Dialling {
@@ -92,7 +97,7 @@ impl Dial {
                 from: from.clone(),
                 near: Some(caller),
                 credentials: None,
-                headers: Vec::new(),
+                headers: vec![("Max-Forwards".into(), (hops - 1).to_string())],
                 ring_timeout: call.ring_timeout,
             };
             if ask(now, leg, Command::Dial(Box::new(dialling)), switchboard) {
@@ -270,6 +275,12 @@ impl Dial {
     }
 }
 
+/// How often the call may still be passed on (RFC 3261 §20.22): a dialling plan that leads to itself ends there.
+fn hops_left(incoming: &Incoming) -> u8 {
+    let header = incoming.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards"));
+    header.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(70)
+}
+
 /// The calling party as the callee sees it.
 fn shown(incoming: &Incoming) -> NameAddr {
     let mut from = NameAddr::new(incoming.from.uri.clone());
@@ -292,7 +303,7 @@ fn refusal(record: &CallRecord, is_user: bool) -> StatusCode {
         Cause::Unreachable => StatusCode::BAD_GATEWAY,
         Cause::Rejected | Cause::Local | Cause::RemoteBye | Cause::RemoteCancel => match record.code.code() {
             300..=399 | 408 | 480 | 487 | 491 => StatusCode::TEMPORARILY_UNAVAILABLE,
-            403 | 404 | 410 | 415 | 482 | 484 | 486 | 488 | 501 | 504 => record.code,
+            403 | 404 | 410 | 415 | 482 | 483 | 484 | 486 | 488 | 501 | 504 => record.code,
             600..=699 => record.code,
             _ => StatusCode::BAD_GATEWAY,
         },

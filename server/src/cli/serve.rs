@@ -301,11 +301,11 @@ impl Service {
             Happening::Leg(event) => {
                 if let EventKind::Incoming(incoming) = &event.kind {
                     self.counts.incoming += 1;
-                    tracing::info!(leg = event.leg.0, from = %incoming.from.uri, to = %incoming.request_uri, "call");
+                    tracing::debug!(leg = event.leg.0, from = %incoming.from.uri, to = %incoming.request_uri, "call");
                 }
                 if let EventKind::Ended(record) = &event.kind {
                     self.counts.ended(record);
-                    tracing::info!(
+                    tracing::debug!(
                         leg = event.leg.0,
                         cause = ?record.cause,
                         code = record.code.code(),

@@ -165,3 +165,72 @@ fn latency(alice: &Tracks, bob: &Tracks) -> Option<f64> {
     let back = hearing::onset(&alice.heard, BOB_TONE)? as f64 - hearing::onset(&bob.said, BOB_TONE)? as f64;
     Some(hearing::ms((there + back) / 2.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control::media::dsp::tone::{ToneGenerator, ToneSpec};
+
+    /// A stereo recording with 2 s of each of these tones after half a second, one after the other.
+    fn write(file: &Path, heard: &[f32], said: &[f32]) {
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(file, spec).unwrap();
+        let track = |tones: &[f32]| {
+            let mut track = vec![0; 4000];
+            for hz in tones {
+                let mut tone = vec![0; 20_000];
+                let spec = ToneSpec::continuous(*hz, -10.0).with_cadence([2000, 500, 0, 0, 0, 0, 0, 0]);
+                ToneGenerator::new(spec, 8000).fill(&mut tone);
+                track.extend(tone);
+            }
+            track.resize(4000 + 20_000 * 8, 0);
+            track
+        };
+        for (left, right) in track(heard).into_iter().zip(track(said)) {
+            writer.write_sample(left).unwrap();
+            writer.write_sample(right).unwrap();
+        }
+        writer.finalize().unwrap();
+    }
+
+    /// What is wrong with two recordings: tones heard by alice and by bob.
+    fn problems(name: &str, alice: &[f32], bob: &[f32]) -> Vec<String> {
+        let folder = std::env::temp_dir().join(format!("offhook-verdict-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = [folder.join("alice.wav"), folder.join("bob.wav")];
+        write(&files[0], alice, &[ALICE_TONE]);
+        write(&files[1], bob, &[BOB_TONE]);
+        let party = |file| Party { file, record: None, begin: None };
+        let parties = Parties { alice: party(&files[0]), bob: party(&files[1]) };
+        let mut problems = Vec::new();
+        judge(&parties, &Timeline::begin(Instant::now()), &mut Vec::new(), &mut problems);
+        std::fs::remove_dir_all(folder).unwrap();
+        problems
+    }
+
+    const ALL: [f32; 6] = [600.0, 750.0, 900.0, 440.0, 480.0, BOB_TONE];
+
+    #[test]
+    fn everything_heard_is_no_problem() {
+        assert_eq!(problems("all", &ALL, &[ALICE_TONE]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_missing_sound_is_named() {
+        let told = problems("missing", &ALL[..5], &[ALICE_TONE]);
+        assert_eq!(told, ["alice did not hear bob (1400 Hz)", "the latency cannot be measured"]);
+        let told = problems("prompt", &ALL[1..], &[ALICE_TONE]);
+        assert_eq!(told, ["alice did not hear prompt (600 Hz)"]);
+    }
+
+    #[test]
+    fn hearing_oneself_is_a_problem() {
+        let told = problems("self", &ALL, &[ALICE_TONE, BOB_TONE]);
+        assert_eq!(told, ["bob heard itself (1400 Hz) for 2000 ms"]);
+    }
+}
