@@ -72,12 +72,11 @@ class Bench:
         self.program.kill()
         self._folder.cleanup()
 
-    def _sipp(self, scenario, party, *, codecs="0", pause=1000, linger=200, user="echo", password="fish", **rest):
+    def _sipp(self, scenario, party, *, codecs="0", pause=1000, linger=200, user="echo", **rest):
         folder = tempfile.mkdtemp(dir=self.folder)
         rtp_port = party.port if party else 9
-        account = "carol" if user == "echo" else user
         values = {"codecs": codecs, "pause": pause, "linger": linger, "tone": self._tone, "rtp_port": rtp_port}
-        return self._keep(Sipp(folder, scenario, user=user, account=account, password=password, **values, **rest))
+        return self._keep(Sipp(folder, scenario, user=user, **values, **rest))
 
     def _keep(self, thing):
         self._open.append(thing)

@@ -1,7 +1,11 @@
-"""Bytes that no telephone would send, over plain sockets."""
+"""Requests over plain sockets: digests that SIPp cannot compute, and bytes that no telephone would send."""
 
+import hashlib
 import random
+import re
 import socket
+
+from bench import USERS
 
 from party import free_port
 
@@ -15,6 +19,101 @@ OPTIONS = (
     "CSeq: 1 OPTIONS\r\n"
     "Content-Length: 0\r\n\r\n"
 )
+
+REGISTER = (
+    "REGISTER sip:127.0.0.1:{server} SIP/2.0\r\n"
+    "Via: SIP/2.0/{transport} 127.0.0.1:{port};branch=z9hG4bK{branch};rport\r\n"
+    "Max-Forwards: 70\r\n"
+    "From: <sip:carol@127.0.0.1:{server}>;tag={token}\r\n"
+    "To: <sip:carol@127.0.0.1:{server}>\r\n"
+    "Call-ID: {token}@raw\r\n"
+    "CSeq: {number} REGISTER\r\n"
+    "Contact: <sip:carol@127.0.0.1:{port}>\r\n"
+    "Expires: {expires}\r\n"
+    "{authorization}"
+    "Content-Length: 0\r\n\r\n"
+)
+
+
+def register(bench, algorithm, tcp=False):
+    """a digest of each algorithm registers, the contact is listed with its expiry and goes again"""
+    with Registrant(bench.program, tcp) as carol:
+        challenge = carol.request(60)
+        nonce = _nonce(challenge, algorithm)
+        listed = carol.request(60, _authorization(carol.server, nonce, algorithm, 1))
+        if not listed.startswith("SIP/2.0 200") or not re.search(r"(?im)^Contact:.*carol@.*expires=\d+", listed):
+            raise AssertionError(f"not registered:\n{listed}")
+        gone = carol.request(0, _authorization(carol.server, nonce, algorithm, 2))
+        if not gone.startswith("SIP/2.0 200") or re.search(r"(?im)^Contact:", gone):
+            raise AssertionError(f"the contact is still there:\n{gone}")
+
+
+def register_refused(bench):
+    """a wrong password is refused, and so is an answer that was used before"""
+    with Registrant(bench.program, False) as carol:
+        nonce = _nonce(carol.request(60), "SHA-256")
+        wrong = carol.request(60, _authorization(carol.server, nonce, "SHA-256", 1, password="wrong"))
+        if not wrong.startswith(("SIP/2.0 401", "SIP/2.0 403")):
+            raise AssertionError(f"a wrong password should be refused:\n{wrong}")
+        nonce = _nonce(carol.request(60), "SHA-256")
+        first = carol.request(0, _authorization(carol.server, nonce, "SHA-256", 1))
+        if not first.startswith("SIP/2.0 200"):
+            raise AssertionError(f"the right password should be accepted:\n{first}")
+        again = carol.request(0, _authorization(carol.server, nonce, "SHA-256", 1))
+        if not again.startswith("SIP/2.0 401"):
+            raise AssertionError(f"a replayed answer should be challenged:\n{again}")
+
+
+class Registrant:
+    """carol, who asks one thing after the other."""
+
+    def __init__(self, program, tcp):
+        self.server = program.sip(tcp)
+        self._tcp = tcp
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
+        self._socket.settimeout(5)
+        self._socket.connect(("127.0.0.1", self.server))
+        self._token = f"{random.getrandbits(48):x}"
+        self._number = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def request(self, expires, authorization=""):
+        """The final answer."""
+        self._number += 1
+        text = REGISTER.format(
+            server=self.server, transport="TCP" if self._tcp else "UDP", port=self._socket.getsockname()[1], token=self._token,
+            branch=f"{random.getrandbits(48):x}", number=self._number, expires=expires, authorization=authorization,
+        )  # fmt: skip
+        self._socket.sendall(text.encode())
+        answer = self._socket.recv(65536).decode()
+        if f"CSeq: {self._number} REGISTER" not in answer:
+            raise AssertionError(f"an answer to something else:\n{answer}")
+        return answer
+
+
+def _nonce(challenge, algorithm):
+    found = re.search(rf'(?im)^WWW-Authenticate:.*nonce="([^"]+)".*algorithm={algorithm}\b', challenge)
+    if not challenge.startswith("SIP/2.0 401") or not found:
+        raise AssertionError(f"no challenge for {algorithm}:\n{challenge}")
+    return found.group(1)
+
+
+def _authorization(server, nonce, algorithm, count, password=USERS["carol"]):
+    def hashed(*parts):
+        return hashlib.new(algorithm.replace("-", "").lower(), ":".join(parts).encode()).hexdigest()
+
+    uri, number = f"sip:127.0.0.1:{server}", f"{count:08x}"
+    # RFC 7616 section 3.4.1 with qop=auth; RFC 8760 for SIP.
+    response = hashed(hashed("carol", "offhook", password), nonce, number, "c0ffee", "auth", hashed("REGISTER", uri))
+    return (
+        f'Authorization: Digest username="carol", realm="offhook", nonce="{nonce}", uri="{uri}", response="{response}", '
+        f'algorithm={algorithm}, qop=auth, nc={number}, cnonce="c0ffee"\r\n'
+    )
 
 
 def stream_in_pieces(bench):

@@ -12,7 +12,7 @@ CALLEE = 700  # Hz, spoken by the callee
 def echo(bench, tcp=False, payload_type=0):
     """echo returns the caller's own tone"""
     caller = bench.party(CALLER, payload_type)
-    call = bench.call("call", "echo", caller, tcp=tcp, pause=2500)
+    call = bench.call("call", "echo", caller, tcp=tcp, codecs=str(payload_type), pause=2500)
     caller.talk_to(int(call.logged("media")))
     call.finish()
     heard = caller.hang_up()
@@ -99,18 +99,8 @@ def options(bench, tcp=False):
 
 
 def unknown_method(bench):
-    """an unknown method is refused with 405"""
-    bench.call("unknown_method", "echo", None, code=405).finish()
-
-
-def register(bench, tcp=False):
-    """REGISTER with a digest, and leaving"""
-    bench.call("register", "carol", None, tcp=tcp).finish()
-
-
-def register_refused(bench):
-    """REGISTER with a wrong password is refused"""
-    bench.call("register_refused", "carol", None, password="wrong").finish()
+    """an unknown method is refused with 501, RFC 3261 section 21.5.2"""
+    bench.call("unknown_method", "echo", None, code=501).finish()
 
 
 def dial(bench, tcp=False, codecs=("0", "0"), digits="", caller_scenario="call", callee_scenario="answer"):
