@@ -14,7 +14,10 @@ use std::{
 
 use control::{
     media::{Codec, Latch, dsp::tone_plan::Country},
-    signaling::{Transport, auth::credentials::Secret},
+    signaling::{
+        Transport,
+        auth::{credentials::Secret, digest::Algorithm},
+    },
 };
 use toml::de::DeTable;
 
@@ -53,6 +56,8 @@ pub struct Sip {
     pub listen: Vec<(Transport, SocketAddr)>,
     /// Realm of digest authentication. Default `offhook`.
     pub realm: String,
+    /// Digest algorithms offered to phones, the preferred first. Default MD5 alone, which every phone knows.
+    pub digest: Vec<Algorithm>,
     /// Networks whose calls need no authentication. Default loopback.
     pub trusted: Vec<(IpAddr, u8)>,
     /// Who may register.
@@ -106,6 +111,7 @@ impl Default for Sip {
         Self {
             listen: vec![(Transport::Udp, everywhere), (Transport::Tcp, everywhere)],
             realm: "offhook".into(),
+            digest: vec![Algorithm::Md5],
             trusted: vec![([127, 0, 0, 0].into(), 8), (IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 128)],
             users: Vec::new(),
         }
@@ -202,6 +208,15 @@ impl Sip {
                     }
                 });
             self.realm = realm.unwrap_or_default();
+        }
+        if let Some(item) = section.take("digest") {
+            let (path, span) = (item.path.clone(), item.span.clone());
+            let before = report.len();
+            self.digest = each(item, "`SHA-256` or `MD5`", report, algorithm);
+            self.digest.dedup();
+            if self.digest.is_empty() && report.len() == before {
+                report.add(&span, &path, "expected at least one algorithm, found an empty array");
+            }
         }
         if let Some(item) = section.take("trusted") {
             self.trusted = each(item, address::NETWORK, report, address::network);
@@ -316,6 +331,11 @@ pub fn log_filter(text: &str) -> Result<String, String> {
         Ok(_) => Err(String::new()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    let offered = [Algorithm::Sha256, Algorithm::Md5];
+    offered.into_iter().find(|algorithm| algorithm.as_str() == text).ok_or_else(String::new)
 }
 
 const PTIMES: [u8; 5] = [10, 20, 30, 40, 60];

@@ -9,7 +9,7 @@ use std::{
 
 use control::{
     media::{Codec, Latch},
-    signaling::Transport,
+    signaling::{Transport, auth::digest::Algorithm},
 };
 use server::config::Config;
 
@@ -101,6 +101,7 @@ listen = "127.0.0.1:9090"
 [sip]
 listen = ["udp:127.0.0.1:5070", "tcp:[::1]:5070"]
 realm = "example.org"
+digest = ["SHA-256", "MD5"]
 trusted = ["10.0.0.0/8", "192.0.2.7"]
 
 [media]
@@ -147,6 +148,7 @@ code = 480
     assert_eq!(config.drain, Duration::from_secs(5));
     assert_eq!(config.media.codecs, [Codec::Pcma, Codec::Pcmu]);
     assert_eq!((config.media.ptime_ms, config.media.workers, config.media.latch), (30, Some(2), Latch::Any));
+    assert_eq!(config.sip.digest, [Algorithm::Sha256, Algorithm::Md5]);
     assert_eq!(config.sip.trusted, [([10, 0, 0, 0].into(), 8), ([192, 0, 2, 7].into(), 32)]);
     assert_eq!(config.sip.users.len(), 1);
     assert_eq!(config.routes.len(), 5);
@@ -193,7 +195,7 @@ fn an_unknown_key_is_met_with_the_one_that_was_meant() {
     assert_eq!(complaints("[sip]\nrelam = \"x\""), ["2:1: sip.relam: unknown key, did you mean `realm`?"]);
     assert_eq!(
         complaints("[sip]\nport = 5060"),
-        ["2:1: sip.port: unknown key; expected one of `listen`, `realm` or `trusted`"]
+        ["2:1: sip.port: unknown key; expected one of `listen`, `realm`, `digest` or `trusted`"]
     );
     assert_eq!(complaints("[[routes]]\nto = \"a\""), ["1:3: routes: unknown key, did you mean `route`?"]);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
-use crate::flow::Transport;
+use crate::{auth::digest::Algorithm, flow::Transport};
 
 /// One address we listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub struct Config {
     pub product: String,
     /// Digest realm and domain of our users. Default `offhook`.
     pub realm: String,
+    /// Digest algorithms offered in a challenge, the preferred first. Default MD5 alone: phones in use (libre 1, SIPp 3)
+    /// give up on a challenge with any other, even beside one that they know.
+    pub digest: Vec<Algorithm>,
     /// Seed of tags, branches, Call-IDs and nonces: 32 unguessable bytes in production, fixed in the simulator.
     pub seed: [u8; 32],
     /// Users that may register and authenticate: see [`crate::auth::credentials::User`].
@@ -58,6 +61,7 @@ impl Default for Config {
             listeners: Vec::new(),
             product: "offhook".into(),
             realm: "offhook".into(),
+            digest: vec![Algorithm::Md5],
             seed: [0; 32],
             users: Vec::new(),
             trusted: vec![

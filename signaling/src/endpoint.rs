@@ -73,7 +73,8 @@ impl Endpoint {
         let mut core = Core::new(config);
         let seed = core.random.seed();
         let users = std::mem::take(&mut core.config.users);
-        let authenticator = Authenticator::new(&core.config.realm, &seed, users);
+        let mut authenticator = Authenticator::new(&core.config.realm, &seed, users);
+        authenticator.offer(core.config.digest.clone());
         let limits = Limits {
             min_expires: core.config.min_expires,
             max_expires: core.config.max_expires,

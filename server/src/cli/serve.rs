@@ -46,6 +46,7 @@ Configuration file (TOML), every key is optional:
   [sip]
   listen = [\"udp:0.0.0.0:5060\", \"tcp:0.0.0.0:5060\"]
   realm = \"offhook\"
+  digest = [\"MD5\"]               # or [\"SHA-256\", \"MD5\"]; old phones give up when they see SHA-256
   trusted = [\"127.0.0.0/8\"]        # calls from here need no password
   [media]
   rtp_ports = \"16384-32767\"
@@ -173,6 +174,7 @@ pub fn setup(config: &Config) -> Setup {
         config: control::Config {
             signaling: signaling::Config {
                 realm: realm.clone(),
+                digest: config.sip.digest.clone(),
                 users,
                 trusted: config.sip.trusted.clone(),
                 ..signaling::Config::default()

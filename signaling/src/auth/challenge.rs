@@ -25,6 +25,8 @@ use crate::message::{
 #[derive(Debug)]
 pub struct Authenticator {
     realm: String,
+    /// The preferred first.
+    algorithms: Vec<Algorithm>,
     nonce_key: [u8; 32],
     /// Stands in for a user that does not exist, so that the check takes as long.
     nobody: User,
@@ -64,12 +66,14 @@ enum Judgement {
 }
 
 impl Authenticator {
-    /// For these users; those of another realm cannot be checked and are left out.
+    /// For these users; those of another realm cannot be checked and are left out. Challenges offer MD5 until
+    /// [`Authenticator::offer`] says otherwise.
     #[must_use]
     pub fn new(realm: &str, seed: &[u8; 32], users: impl IntoIterator<Item = User>) -> Self {
         let nobody = digest::hex(&digest::mac(seed, b"nobody"));
         let mut authenticator = Self {
             realm: realm.into(),
+            algorithms: vec![Algorithm::Md5],
             nonce_key: digest::mac(seed, b"nonce"),
             nobody: User::new("", realm, &nobody),
             users: BTreeMap::new(),
@@ -80,6 +84,11 @@ impl Authenticator {
         };
         authenticator.set_users(users);
         authenticator
+    }
+
+    /// Offers these algorithms, the preferred first, and takes answers in no other.
+    pub fn offer(&mut self, algorithms: Vec<Algorithm>) {
+        self.algorithms = algorithms;
     }
 
     /// Replaces all users.
@@ -119,6 +128,7 @@ impl Authenticator {
     fn judge(&mut self, now: u32, request: &Request, answer: &Authorization) -> Judgement {
         let user = self.users.get(&answer.username);
         let algorithm = Algorithm::parse(answer.algorithm.as_deref());
+        let algorithm = algorithm.filter(|algorithm| self.algorithms.contains(algorithm));
         let qop = match (answer.qop.as_deref(), answer.nc, &answer.cnonce) {
             (Some(qop), Some(count), Some(_)) if qop.eq_ignore_ascii_case("auth") => Some(Some((qop, count))),
             (None, _, _) => Some(None),
@@ -154,8 +164,8 @@ impl Authenticator {
         self.forget(now);
         let nonce = self.nonce(now, self.serial);
         // RFC 8760 §2.1: the preferred one first.
-        [Algorithm::Sha256, Algorithm::Md5]
-            .into_iter()
+        self.algorithms
+            .iter()
             .map(|algorithm| {
                 WwwAuthenticate {
                     realm: self.realm.clone(),
@@ -292,6 +302,7 @@ mod tests {
     #[test]
     fn the_right_password_is_let_in_with_either_algorithm() {
         let mut authenticator = authenticator();
+        authenticator.offer(vec![Algorithm::Sha256, Algorithm::Md5]);
         let now = base();
         let (_, verdict) = login(&mut authenticator, now, "alice", "wonderland");
         assert_eq!(verdict, Verdict::Ok("alice".into()));
@@ -304,6 +315,19 @@ mod tests {
         let mut request = register();
         client.authorize(&mut request, "c");
         assert_eq!(authenticator.check(now, &request), Verdict::Ok("alice".into()));
+    }
+
+    #[test]
+    fn an_answer_in_an_algorithm_that_was_not_offered_is_challenged() {
+        let mut authenticator = authenticator();
+        let now = base();
+        let response = challenge(authenticator.check(now, &register()));
+        let mut client = ClientAuth::new("alice", "wonderland");
+        client.handle_challenge(&response).unwrap();
+        let mut request = register();
+        client.authorize(&mut request, "c");
+        authenticator.offer(vec![Algorithm::Sha256]);
+        assert!(matches!(authenticator.check(now, &request), Verdict::Challenge(_)));
     }
 
     #[test]
