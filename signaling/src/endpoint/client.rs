@@ -20,6 +20,7 @@ use crate::{
 
 use super::{
     core::{ClientId, Core, News, Outcome, Owner, carries_contact, strip_hop},
+    server::give_back,
     timers::{Armed, Due},
 };
 
@@ -170,6 +171,7 @@ impl Core {
             self.waiting.remove(&question);
         }
         self.clients_by_key.remove(&entry.key());
+        give_back(&mut self.clients_by_key);
         self.timers.arm(&mut entry.armed, None, Due::Client(id));
     }
 

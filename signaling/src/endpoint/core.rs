@@ -15,7 +15,7 @@ use crate::{
     message::{Host, Method, Name, NameAddr, Request, Response, Uri},
     route::{Path, Question, QuestionId},
     transaction::{
-        key::{ClientKey, ServerKey},
+        key::{ClientKey, MergeKey, ServerKey},
         timers::Timings,
     },
 };
@@ -84,7 +84,7 @@ pub(crate) struct Core {
     pub(super) servers: BTreeMap<ServerId, ServerTransaction>,
     pub(super) servers_by_key: HashMap<ServerKey, ServerId>,
     /// Requests of no dialog yet, to find the same request that came by another way (RFC 3261 §8.2.2.2).
-    pub(super) servers_by_call: HashMap<String, ServerId>,
+    pub(super) servers_by_merge: HashMap<MergeKey, ServerId>,
     pub(super) waiting: BTreeMap<QuestionId, Waiting>,
     serial: u64,
 }
@@ -104,7 +104,7 @@ impl Core {
             clients_by_key: HashMap::new(),
             servers: BTreeMap::new(),
             servers_by_key: HashMap::new(),
-            servers_by_call: HashMap::new(),
+            servers_by_merge: HashMap::new(),
             waiting: BTreeMap::new(),
             serial: 0,
         }

@@ -1,6 +1,6 @@
 //! Requests of peers: telling new ones from repeated ones, responding, repeating responses.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::{
     route::{Path, Target},
     transaction::{
         Action, Actions, Class,
-        key::ServerKey,
+        key::{MergeKey, ServerKey},
         server::Server,
         server_invite::{Input, ServerInvite},
     },
@@ -28,7 +28,7 @@ use super::{
 pub(crate) struct ServerTransaction {
     machine: Machine,
     key: ServerKey,
-    call: Option<String>,
+    merge: Option<MergeKey>,
     /// Kept until the final response is made.
     request: Option<Box<Request>>,
     /// Whose INVITE it is.
@@ -77,7 +77,7 @@ impl Core {
 
     /// RFC 3261 §8.2.2.2: whether this request, which starts no known transaction, came by another way before.
     pub(crate) fn is_merged(&self, request: &Request) -> bool {
-        call_of(request).is_some_and(|call| self.servers_by_call.contains_key(&call))
+        MergeKey::of(request).is_some_and(|key| self.servers_by_merge.contains_key(&key))
     }
 
     /// Starts the transaction of a new request.
@@ -90,17 +90,17 @@ impl Core {
             Machine::Other(Server::start(timings))
         };
         let id = ServerId(self.serial());
-        let call = call_of(&request).filter(|_| request.headers.to_tag().is_none());
-        if let Some(call) = &call {
-            self.servers_by_call.insert(call.clone(), id);
+        let merge = MergeKey::of(&request).filter(|_| request.headers.to_tag().is_none());
+        if let Some(merge) = merge {
+            self.servers_by_merge.insert(merge, id);
         }
-        self.servers_by_key.insert(key.clone(), id);
+        self.servers_by_key.insert(key, id);
         let path = response_path(&request.headers, source);
         let request = Some(Box::new(request));
         let entry = ServerTransaction {
             machine,
             key,
-            call,
+            merge,
             request,
             invite: None,
             path,
@@ -167,6 +167,13 @@ impl Core {
         self.settle_server(id);
     }
 
+    /// The latest response will not be sent any more.
+    pub(crate) fn drop_response(&mut self, id: ServerId) {
+        if let Some(entry) = self.servers.get_mut(&id) {
+            entry.last = None;
+        }
+    }
+
     /// Sends the latest response once more.
     pub(crate) fn repeat(&mut self, id: ServerId) {
         if let Some(entry) = self.servers.get(&id)
@@ -221,8 +228,10 @@ impl Core {
                 self.timers.arm(&mut entry.armed, None, Due::Server(id));
                 if let Some(entry) = self.servers.remove(&id) {
                     self.servers_by_key.remove(&entry.key);
-                    if let Some(call) = entry.call {
-                        self.servers_by_call.remove(&call);
+                    give_back(&mut self.servers_by_key);
+                    if let Some(merge) = entry.merge {
+                        self.servers_by_merge.remove(&merge);
+                        give_back(&mut self.servers_by_merge);
                     }
                 }
                 return;
@@ -252,7 +261,9 @@ fn is_refusal(status: StatusCode) -> bool {
     Class::of(status) == Class::Failure
 }
 
-fn call_of(request: &Request) -> Option<String> {
-    let headers = &request.headers;
-    Some(format!("{} {} {}", headers.from_tag()?, headers.get(Name::CSeq)?, headers.call_id().ok()?))
+/// A rush of calls must not leave its room behind.
+pub(super) fn give_back<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 1024 && map.len() < map.capacity() / 8 {
+        map.shrink_to(2 * map.len());
+    }
 }

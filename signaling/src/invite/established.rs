@@ -129,6 +129,7 @@ impl Usage {
                     return;
                 };
                 let unacked = established.unacked.remove(at);
+                core.drop_response(unacked.server);
                 if unacked.offers {
                     established.turns = Turns::Idle;
                 }
