@@ -10,6 +10,17 @@ use signaling::{NameAddr, StatusCode, Uri};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LegId(pub u64);
 
+impl LegId {
+    /// First id of incoming legs.
+    pub(crate) const FIRST_INCOMING: u64 = 1 << 63;
+
+    /// Whether the peer called us.
+    #[must_use]
+    pub fn is_incoming(self) -> bool {
+        self.0 >= Self::FIRST_INCOMING
+    }
+}
+
 /// Whom to dial.
 #[derive(Debug, Clone)]
 pub enum Target {
@@ -34,6 +45,14 @@ pub struct Dial {
     pub headers: Vec<(String, String)>,
     /// How long it may ring; the endpoint's default where `None`.
     pub ring_timeout: Option<Duration>,
+}
+
+impl Dial {
+    /// A call without anything special.
+    #[must_use]
+    pub fn new(target: Target, from: NameAddr) -> Self {
+        Self { target, from, near: None, credentials: None, headers: Vec::new(), ring_timeout: None }
+    }
 }
 
 /// A playback.

@@ -22,9 +22,6 @@ use crate::{
     leg::{End, Leg, LegState},
 };
 
-/// First id of incoming legs; below, ids are the caller's to choose.
-const FIRST_INCOMING: u64 = 1 << 63;
-
 /// What a switchboard wants from the media engine.
 #[derive(Debug)]
 pub enum MediaRequest {
@@ -71,7 +68,7 @@ impl Switchboard {
             requests: VecDeque::new(),
             events: VecDeque::new(),
             notices: VecDeque::new(),
-            next_incoming: FIRST_INCOMING,
+            next_incoming: LegId::FIRST_INCOMING,
             next_outgoing: 1,
             next_seq: 1,
             sdp_sessions: 0,
@@ -227,7 +224,7 @@ impl Switchboard {
     }
 
     pub(crate) fn is_callers_choice(&self, leg: LegId) -> bool {
-        leg.0 < FIRST_INCOMING && !self.legs.contains_key(&leg)
+        !leg.is_incoming() && !self.legs.contains_key(&leg)
     }
 
     /// A leg that can still be asked something.

@@ -24,14 +24,7 @@ fn call(world: &mut World, phone: NodeId, server: NodeId, line: LegId) -> LegId 
         let address = world.node(node).address;
         Uri::parse(&format!("sip:someone@{address}")).unwrap()
     };
-    let dial = Dial {
-        target: Target::Uri(uri(server)),
-        from: NameAddr::from(uri(phone)),
-        near: None,
-        credentials: None,
-        headers: Vec::new(),
-        ring_timeout: None,
-    };
+    let dial = Dial::new(Target::Uri(uri(server)), NameAddr::from(uri(phone)));
     let told = world.node(server).events.len();
     world.command(phone, line, Command::Dial(Box::new(dial))).unwrap();
     let is_incoming = |kind: &EventKind| matches!(kind, EventKind::Incoming(_));

@@ -202,14 +202,10 @@ fn play_call(seed: u64) -> Call {
     world.node_mut(alice).record_all();
     world.node_mut(bob).record_all();
     let address = world.node(server).address;
-    let dial = Dial {
-        target: Target::Uri(Uri::parse(&format!("sip:{dialled}@{address}")).unwrap()),
-        from: NameAddr::from(Uri::parse("sip:alice@10.0.0.2").unwrap()),
-        near: None,
-        credentials: None,
-        headers: Vec::new(),
-        ring_timeout: None,
-    };
+    let dial = Dial::new(
+        Target::Uri(Uri::parse(&format!("sip:{dialled}@{address}")).unwrap()),
+        NameAddr::from(Uri::parse("sip:alice@10.0.0.2").unwrap()),
+    );
     world.command(alice, LINE, Command::Dial(Box::new(dial))).unwrap();
     world.run_for(ms(20_000));
     world.run_for(Duration::from_secs(180));

@@ -18,12 +18,8 @@ const TRUNK: LegId = LegId(8);
 
 fn dial(stage: &impl Stage, from: Who, to: Who, user: &str, near: Option<LegId>) -> Command {
     Command::Dial(Box::new(Dial {
-        target: Target::Uri(stage.uri(to, user)),
-        from: NameAddr::from(stage.uri(from, "caller")),
         near,
-        credentials: None,
-        headers: Vec::new(),
-        ring_timeout: None,
+        ..Dial::new(Target::Uri(stage.uri(to, user)), NameAddr::from(stage.uri(from, "caller")))
     }))
 }
 
