@@ -18,6 +18,7 @@ USERS = {"alice": "wonderland", "bob": "builder", "carol": "fish"}
 
 class Bench:
     def __init__(self, binary):
+        self._binary = binary
         self._folder = tempfile.TemporaryDirectory(prefix="offhook-interop-")
         self.folder = Path(self._folder.name)
         self._open = []
@@ -48,6 +49,10 @@ class Bench:
         transport = options.get("transport", "udp")
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         return self._keep(Softphone(folder, user, frequency, self.program.sip(transport == "tcp"), **options))
+
+    def other_program(self, **sip):
+        """A second program without routes, with these settings of SIP."""
+        return self._keep(Program(self._binary, tempfile.mkdtemp(dir=self.folder), [], USERS, sip))
 
     def media_port(self):
         """A port for SIPp's RTP echo, which also takes the three that follow."""

@@ -17,14 +17,15 @@ NEVER = ("continuity_violations", "queue_full")
 
 
 class Program:
-    def __init__(self, binary, folder, routes, users):
+    def __init__(self, binary, folder, routes, users, sip=None):
         self.udp = free_port()
         self.tcp = free_port()
         self.http = free_port()
-        low = 20000 + (free_port() % 200) * 100
+        low = 20000 + free_port() % 110 * 100  # below the ports that the kernel gives away
         self._folder = Path(folder)
+        self._folder.mkdir(exist_ok=True)
         config = self._folder / "offhook.toml"
-        config.write_text(_toml(routes, users))
+        config.write_text(_toml(routes, users, sip or {}))
         command = [
             binary, "serve", "--config", config, "--sip", f"udp:127.0.0.1:{self.udp}", "--sip", f"tcp:127.0.0.1:{self.tcp}",
             "--http", f"127.0.0.1:{self.http}", "--rtp-ports", f"{low}-{low + 999}", "--advertise", "127.0.0.1",
@@ -108,8 +109,8 @@ def _flatten(value, path=""):
         yield path, value
 
 
-def _toml(routes, users):
-    lines = []
+def _toml(routes, users, sip):
+    lines = ["[sip]", *(f"{key} = {json.dumps(value)}" for key, value in sip.items()), ""]
     for name, password in users.items():
         lines += ["[[user]]", f'name = "{name}"', f'password = "{password}"', ""]
     for route in routes:

@@ -96,6 +96,7 @@ class Softphone:
             self._receive(left)
 
     def wait_for_log(self, text, timeout=10.0):
+        """For what happens at the start: registrations may come before anybody listens for events."""
         until = time.monotonic() + timeout
         while text not in self.log(None):
             if time.monotonic() > until or self._process.poll() is not None:
