@@ -26,6 +26,9 @@ WALKED = r"\b{0}\s*\.\s*(?:iter|iter_mut|values|values_mut|into_values|keys|into
 # A table computed once, the same for everybody, is data and not a lock.
 TABLES = re.compile(r"\bstatic\s+\w+\s*:\s*(std\s*::\s*sync\s*::\s*)?(LazyLock|OnceLock)\b|\buse\s+std\s*::\s*sync\s*::\s*(LazyLock|OnceLock)\s*;")
 
+# Places that may, and how often: an Instant cannot be made from nothing, so virtual time begins at some now.
+ALLOWED = {("control/src/sim/world.rs", "a clock"): 1}
+
 
 def main(crates):
     found, files = [], 0
@@ -50,7 +53,8 @@ def violations(path):
     if tests_file:
         return
     for what, pattern in FORBIDDEN:
-        for match in re.finditer(pattern, text):
+        allowed = ALLOWED.get((path.as_posix(), what), 0)
+        for match in list(re.finditer(pattern, text))[allowed:]:
             line_begin = text.rfind("\n", 0, match.start()) + 1
             line_end = text.find("\n", match.end())
             line = text[line_begin : line_end if line_end >= 0 else None]
