@@ -7,7 +7,7 @@
 //! does it in virtual time.
 //!
 //! # Map
-//! [`Leg`] is one party: an INVITE usage and a media session, in either direction. [`Command`] is everything a leg
+//! A leg is one party: an INVITE usage and a media session, in either direction. [`Command`] is everything a leg
 //! can be asked, [`Event`] everything it can tell. Each verb is one file in `commands`.
 
 pub mod app;
