@@ -1,7 +1,7 @@
 //! The INVITE usage of a dialog (RFC 5057), from first INVITE to BYE, in both directions.
 //!
-//! A usage is in one [`Phase`] at a time; each phase has its file: [`outgoing`] until our INVITE is answered,
-//! [`incoming`] until we answer, [`established`] while there is a session, [`leaving`] until the BYE is through.
+//! A usage is in one `Phase` at a time; each phase has its file: `outgoing` until our INVITE is answered,
+//! `incoming` until we answer, `established` while there is a session, `leaving` until the BYE is through.
 
 mod credentials;
 mod established;

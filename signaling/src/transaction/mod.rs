@@ -1,7 +1,7 @@
 //! The four transaction machines of RFC 3261 §17 with the corrections of RFC 6026, one type and one file each.
 //!
 //! A machine knows states and times only. It is told what happened, returns its next state, and says in
-//! [`Actions`] what has to be done; the messages themselves stay with the endpoint.
+//! `Actions` what has to be done; the messages themselves stay with the endpoint.
 
 pub(crate) mod client;
 pub(crate) mod client_invite;
