@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The law of edges: server → control → {signaling, media}, nothing else; and no tokio below media.
+# The law of edges: server → control → {signaling, media}, nothing else; and no tokio below media. The benches, which are
+# not published, may depend on all of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

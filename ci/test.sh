@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Steps in the order they run: the cheap ones first, so that a slip is reported at once.
-STEPS=(tools fmt edges length clippy purity test doc deny fuzz build interop)
+STEPS=(tools fmt edges length clippy purity test doc deny fuzz build counts interop)
 MUTATIONS=${MUTATIONS:-1000000}
 
 step_tools() {
@@ -23,6 +23,7 @@ cc gcc
 python3 python3
 sipp sip-tester
 baresip baresip-core
+valgrind valgrind
 TOOLS
     if [ ${#missing[@]} -gt 0 ]; then
         if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -68,6 +69,9 @@ step_fuzz() {
 }
 
 step_build() { cargo build --release; }
+
+# Instructions per operation against the committed baseline.
+step_counts() { ci/bench_counts.sh; }
 
 step_interop() { ci/interop.sh; }
 
