@@ -1,6 +1,7 @@
 """What a case works with: the program, and parties, SIPp and phones that are taken down after the case."""
 
 import random
+import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -17,10 +18,10 @@ USERS = {"alice": "wonderland", "bob": "builder", "carol": "fish"}
 
 
 class Bench:
-    def __init__(self, binary):
+    def __init__(self, binary, keep=False):
         self._binary = binary
-        self._folder = tempfile.TemporaryDirectory(prefix="offhook-interop-")
-        self.folder = Path(self._folder.name)
+        self._keeps = keep
+        self.folder = Path(tempfile.mkdtemp(prefix="offhook-interop-"))
         self._open = []
         self._cases = 0
         self._tone = self.folder / "tone.ulaw"
@@ -75,7 +76,10 @@ class Bench:
     def close(self):
         self.clear()
         self.program.kill()
-        self._folder.cleanup()
+        if self._keeps:
+            print(f"kept: {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _sipp(self, scenario, party, *, codecs="0", pause=1000, linger=200, user="echo", **rest):
         folder = tempfile.mkdtemp(dir=self.folder)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs SIPp and baresip against the program and prints one line per case.
 
-usage: run.py [--binary PATH] [--limit SECONDS] [WORD...]    only the cases whose name holds one of the words
+usage: run.py [--binary PATH] [--limit SECONDS] [--keep] [WORD...]    only the cases whose name holds one of the words
 """
 
 import argparse
@@ -81,6 +81,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--binary", default="target/release/offhook")
     arguments.add_argument("--limit", type=float, default=1200, help="seconds for all cases together")
+    arguments.add_argument("--keep", action="store_true", help="keep the messages and recordings")
     arguments.add_argument("words", nargs="*")
     chosen = arguments.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -91,7 +92,7 @@ def main():
     bench = None
     until = time.monotonic() + chosen.limit
     try:
-        bench = Bench(Path(chosen.binary).resolve())
+        bench = Bench(Path(chosen.binary).resolve(), chosen.keep)
         closing = [
             ("all gauges are zero after the last transaction", lambda bench: _all_idle(bench), {}),
             ("SIGTERM ends the program with status 0", lambda bench: bench.program.stop(), {}),
@@ -154,7 +155,10 @@ def _too_long(*_):
 
 
 def _indented(text):
-    return "\n".join("      " + line for line in text.strip().splitlines()[-70:])
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    if len(lines) > 80:
+        lines = [*lines[:30], "[...]", *lines[-50:]]
+    return "\n".join("      " + line for line in lines)
 
 
 if __name__ == "__main__":
