@@ -23,7 +23,6 @@ class Bench:
         self._keeps = keep
         self.folder = Path(tempfile.mkdtemp(prefix="offhook-interop-"))
         self._open = []
-        self._cases = 0
         self._tone = self.folder / "tone.ulaw"
         self._tone.write_bytes(sound.encode(0, sound.tone(STREAM_HZ, 2)))
         looped, once = self.folder / "loop.wav", self.folder / "once.wav"
