@@ -6,6 +6,31 @@
 //! until all are empty. [`io::Control`] does that on real sockets and media workers; `sim::World` (feature `sim`)
 //! does it in virtual time.
 //!
+//! # An answering machine
+//! ```no_run
+//! # #[cfg(feature = "io")]
+//! # async fn run(mut control: offhook_control::io::Control) -> Result<(), Box<dyn std::error::Error>> {
+//! use offhook_control::{Command, EventKind, Play, io::Happening, media::PlayerId};
+//!
+//! let greeting = control.prompt("greeting.wav".as_ref())?;
+//! loop {
+//!     let Happening::Leg(event) = control.next().await else { continue };
+//!     let leg = event.leg;
+//!     match event.kind {
+//!         EventKind::Incoming(_) => control.command(leg, Command::Answer)?,
+//!         EventKind::Answered => {
+//!             let play = Play { player: PlayerId(1), prompt: greeting.clone(), times: Some(1) };
+//!             control.command(leg, Command::Play(play))?;
+//!         }
+//!         EventKind::PlayFinished(..) => {
+//!             control.record(leg, format!("message-{}.wav", leg.0).as_ref())?;
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # }
+//! ```
+//!
 //! # Map
 //! A leg is one party: an INVITE usage and a media session, in either direction. [`Command`] is everything a leg
 //! can be asked, [`Event`] everything it can tell. Each verb is one file in `commands`.
