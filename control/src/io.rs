@@ -21,7 +21,7 @@ use signaling::{
 };
 use tokio::time::{sleep, sleep_until};
 
-use crate::{App, Command, CommandError, Config, Event, LegId, MediaRequest, Notice, Switchboard};
+use crate::{Command, CommandError, Config, Event, LegId, MediaRequest, Notice, Switchboard};
 
 /// How much a recording may hold before the disk thread reads it, ms.
 const RECORDING_MS: u32 = 2000;
@@ -197,23 +197,6 @@ impl Control {
                 return happening;
             }
             self.wait().await;
-        }
-    }
-
-    /// Lets `app` run the calls until `stop` is ready.
-    pub async fn run<T>(&mut self, app: &mut impl App, stop: impl Future<Output = T>) -> T {
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let due = app.poll_timeout();
-            tokio::select! {
-                happening = self.next() => {
-                    if let Happening::Leg(event) = happening {
-                        app.handle_event(Instant::now(), &event, &mut self.switchboard);
-                    }
-                }
-                () = until(due) => app.handle_timeout(Instant::now(), &mut self.switchboard),
-                result = &mut stop => return result,
-            }
         }
     }
 
