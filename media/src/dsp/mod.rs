@@ -1,7 +1,9 @@
 //! Signal processing: tones, levels, resampling, and instruments that measure what was heard.
 
 pub mod detect;
+pub mod goertzel;
 pub mod level;
 pub mod resample;
 pub mod tone;
 pub mod tone_plan;
+pub mod tone_script;

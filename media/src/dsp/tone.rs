@@ -62,7 +62,6 @@ impl ToneGenerator {
     /// A generator for that many samples per second.
     #[must_use]
     pub fn new(spec: ToneSpec, rate: u32) -> Self {
-        let peak = f64::from(DBM0_PEAK) * 10_f64.powf(f64::from(spec.level_dbm0) / 20.0);
         let has_off = spec.cadence_ms.iter().skip(1).step_by(2).any(|&ms| ms > 0);
         let mut phases = [0; 8];
         let mut phase_count = 0;
@@ -71,7 +70,7 @@ impl ToneGenerator {
             phase_count = phases.iter().rposition(|&samples| samples > 0).map_or(0, |last| last + 1);
         }
         let mut generator = Self {
-            oscillators: spec.frequencies.map(|hz| Oscillator::new(f64::from(hz), peak, f64::from(rate))),
+            oscillators: spec.frequencies.map(|hz| Oscillator::of(hz, spec.level_dbm0, rate)),
             phases,
             phase_count,
             phase: 0,
@@ -140,7 +139,7 @@ impl ToneGenerator {
 
 /// A point turning on a circle: one complex multiplication per sample, no sine.
 #[derive(Debug, Clone, Copy)]
-struct Oscillator {
+pub(super) struct Oscillator {
     amplitude: f64,
     x: f64,
     y: f64,
@@ -149,6 +148,11 @@ struct Oscillator {
 }
 
 impl Oscillator {
+    pub(super) fn of(hz: f32, level_dbm0: f32, rate: u32) -> Self {
+        let peak = f64::from(DBM0_PEAK) * 10_f64.powf(f64::from(level_dbm0) / 20.0);
+        Self::new(f64::from(hz), peak, f64::from(rate))
+    }
+
     fn new(hz: f64, amplitude: f64, rate: f64) -> Self {
         // What cannot be represented is silent; this also catches NaN.
         let amplitude = if hz > 0.0 && hz < rate / 2.0 { amplitude } else { 0.0 };
@@ -159,21 +163,21 @@ impl Oscillator {
         Self { amplitude, x: 1.0, y: 0.0, cos, sin }
     }
 
-    fn advance(&mut self) -> f64 {
+    pub(super) fn advance(&mut self) -> f64 {
         let sample = self.amplitude * self.y;
         (self.x, self.y) = (self.x * self.cos - self.y * self.sin, self.x * self.sin + self.y * self.cos);
         sample
     }
 
     /// Keeps rounding errors from growing over hours.
-    fn renormalise(&mut self) {
+    pub(super) fn renormalise(&mut self) {
         let scale = 1.5 - 0.5 * (self.x * self.x + self.y * self.y);
         self.x *= scale;
         self.y *= scale;
     }
 }
 
-const RAMP_MS: u32 = 3;
+pub(super) const RAMP_MS: u32 = 3;
 
 #[cfg(test)]
 mod tests {

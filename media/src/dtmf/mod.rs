@@ -2,6 +2,7 @@
 
 pub mod event_receiver;
 pub mod event_sender;
+pub mod inband;
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use crate::command::{DigitStep, DigitString};
 
 pub use event_receiver::{Edge, Edges, EventReceiver};
 pub use event_sender::{DigitFrame, DigitSender, EventPacket};
+pub use inband::{InbandDigits, InbandEdge};
 
 /// The payload of a telephone-event packet (RFC 4733 §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

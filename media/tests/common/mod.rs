@@ -5,4 +5,5 @@
 pub(crate) mod checker;
 pub(crate) mod dice;
 pub(crate) mod peer;
+pub(crate) mod sound;
 pub(crate) mod world;
