@@ -48,6 +48,11 @@ pub struct PlayerId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TapId(pub u64);
 
+/// One mix, named by the caller. It is there while somebody is in it, on the worker of its members; the same id on
+/// another worker is another mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MixId(pub u64);
+
 /// What one session hears: exactly one of these at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Feed {
@@ -56,6 +61,8 @@ pub enum Feed {
     Silence,
     /// What another session says; its own id makes an echo. Packets are relayed where codecs match.
     Session(SessionId),
+    /// Everybody else in a mix, who hear this session as well: the feed is the membership.
+    Mix(MixId),
     /// A generated tone or cadence. The on-phase comes first.
     Tone(ToneSpec),
 }
@@ -98,6 +105,12 @@ pub enum Command {
     Configure(SessionId, Box<SessionConfig>),
     /// Sets what the session hears when no playback is running.
     Feed(SessionId, Feed),
+    /// Keeps what the session says out of the mix it is or will be in (`true`), or lets it in again. It takes
+    /// effect with the session's next frame, over 5 ms.
+    Mute(SessionId, bool),
+    /// Sets how loud the first session hears the second one in their mix, as a factor from 0 to 4; `None` as loud as
+    /// everybody hears it. With a factor it hears the other even when that is muted. Forgotten when either leaves.
+    Gain(SessionId, SessionId, Option<f32>),
     /// Starts a playback at once, replacing a running one (which finishes as `Replaced`). When it ends the
     /// session hears its feed again.
     Play(SessionId, PlayerId, Box<Playback>),
@@ -121,6 +134,8 @@ impl Command {
             Self::Open(id, _)
             | Self::Configure(id, _)
             | Self::Feed(id, _)
+            | Self::Mute(id, _)
+            | Self::Gain(id, _, _)
             | Self::Play(id, _, _)
             | Self::StopPlay(id, _)
             | Self::SendDigits(id, _)

@@ -36,6 +36,10 @@ pub enum Event {
     DigitUp(SessionId, u8, u32),
     /// All queued digits were sent.
     DigitsSent(SessionId),
+    /// A member of a mix talks, for 40 ms by now. Mute does not change that.
+    TalkStarted(SessionId),
+    /// It has not talked for 400 ms, or left the mix.
+    TalkStopped(SessionId),
     /// The first frame of a playback left.
     PlayStarted(SessionId, PlayerId),
     /// A playback ended; `played_ms` of it left.
@@ -66,6 +70,8 @@ impl Event {
             | Self::DigitDown(id, _)
             | Self::DigitUp(id, _, _)
             | Self::DigitsSent(id)
+            | Self::TalkStarted(id)
+            | Self::TalkStopped(id)
             | Self::PlayStarted(id, _)
             | Self::PlayFinished { session: id, .. }
             | Self::TapEnded(id, _)

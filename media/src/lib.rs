@@ -31,7 +31,7 @@ pub mod time;
 pub mod io;
 
 pub use codec::Codec;
-pub use command::{Command, DigitString, Feed, Playback, PlayerId, SessionId, TapId};
+pub use command::{Command, DigitString, Feed, MixId, Playback, PlayerId, SessionId, TapId};
 pub use config::{Direction, Latch, PayloadFormat, SessionConfig};
 pub use event::{Event, FinishReason};
 pub use graph::{

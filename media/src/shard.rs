@@ -1,5 +1,6 @@
 //! Everything one worker owns. Pure: time and bytes come in as arguments, results are polled.
 
+mod mixes;
 mod output;
 mod random;
 mod slots;
@@ -9,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mixes::Mixes;
+pub(crate) use mixes::Seat;
 pub(crate) use output::Output;
 pub use output::{Channel, Transmit};
 pub(crate) use random::Random;
@@ -16,12 +19,14 @@ pub use slots::Slots;
 
 use crate::{
     command::{Command, Feed, SessionId},
+    dsp::mix::Talk,
     dtmf::Edge,
     event::{Event, FinishReason},
-    graph::{Frame, player::Player, relay::Relayed},
+    graph::{FADE_SAMPLES, Frame, mix::Mixed, player::Player, relay::Relayed},
     rtp::{self, Class},
     session::{
         Path, Session,
+        frames::{Heard, Wants},
         receive::{Accepted, Content},
     },
     stats::ShardStats,
@@ -56,6 +61,7 @@ pub struct Shard {
     odd: usize,
     /// Slots of sessions that hold packets back.
     holding: Vec<u32>,
+    mixes: Mixes,
     output: Output,
     random: Random,
     stats: ShardStats,
@@ -77,6 +83,7 @@ impl Shard {
             open: 0,
             odd: 0,
             holding: Vec::with_capacity(config.sessions),
+            mixes: Mixes::default(),
             output,
             random: Random::new(config.seed),
             stats: ShardStats::default(),
@@ -105,6 +112,13 @@ impl Shard {
                 self.relink(index, beat);
             }
             Command::Feed(id, feed) => self.set_feed(id, index, feed, beat),
+            Command::Mute(_, muted) => {
+                session.set_muted(muted);
+                if let Some(seat) = session.seat() {
+                    self.mixes.mute(seat, muted);
+                }
+            }
+            Command::Gain(_, source, factor) => self.set_gain(index, source, factor),
             Command::Play(_, player, playback) => {
                 session.play(Player::new(player, *playback), &mut self.output);
             }
@@ -263,6 +277,9 @@ impl Shard {
             }
         }
         self.unlink(session.id(), session.feed(), beat);
+        if let Some(seat) = session.seat() {
+            self.leave(session.id(), seat);
+        }
         session.close(beat, now, &mut self.output);
         self.violations_before += session.stats().continuity_violations;
     }
@@ -272,8 +289,12 @@ impl Shard {
     fn set_feed(&mut self, id: SessionId, index: usize, feed: Feed, beat: u64) {
         let Some(session) = &mut self.sessions[index] else { return };
         let before = session.feed();
+        if matches!(feed, Feed::Mix(_)) && feed == before {
+            return;
+        }
         session.set_feed(feed);
         self.unlink(id, before, beat);
+        self.change_seat(id, index, feed, beat);
         if let Feed::Session(source) = feed
             && let Some(source) = self.index(source)
             && let Some(session) = &mut self.sessions[source]
@@ -281,6 +302,46 @@ impl Shard {
             session.add_listener(id);
             self.refresh(source, beat);
         }
+    }
+
+    /// Leaves the mix a session is in, and joins that of its new feed.
+    fn change_seat(&mut self, id: SessionId, index: usize, feed: Feed, beat: u64) {
+        let Some(session) = &mut self.sessions[index] else { return };
+        let before = session.seat();
+        if let Some(seat) = before {
+            let mut rest = [0; FADE_SAMPLES];
+            if self.mixes.rest(seat, self.beat, &mut rest).is_some() {
+                session.fade_mix(&rest);
+            }
+        }
+        let after = match feed {
+            Feed::Mix(mix) => Some(self.mixes.join(mix, session.is_muted(), self.beat)),
+            Feed::Silence | Feed::Session(_) | Feed::Tone(_) => None,
+        };
+        session.set_seat(after);
+        if let Some(seat) = before {
+            self.leave(id, seat);
+        }
+        if before.is_some() || after.is_some() {
+            self.refresh(index, beat);
+        }
+    }
+
+    fn leave(&mut self, id: SessionId, seat: Seat) {
+        if self.mixes.leave(seat, self.beat) {
+            self.output.event(Event::TalkStopped(id));
+        }
+    }
+
+    /// Two sessions that are not in the same mix have nothing to do with each other.
+    fn set_gain(&mut self, listener: usize, source: SessionId, factor: Option<f32>) {
+        let seat = |session: &Option<Box<Session>>| session.as_ref().and_then(|session| session.seat());
+        let source = self.index(source).and_then(|index| seat(&self.sessions[index]));
+        let done = match (seat(&self.sessions[listener]), source) {
+            (Some(listener), Some(source)) => self.mixes.set_gain(listener, source, factor),
+            (None, _) | (_, None) => false,
+        };
+        self.stats.stale_commands += u64::from(!done);
     }
 
     fn unlink(&mut self, listener: SessionId, feed: Feed, beat: u64) {
@@ -402,7 +463,15 @@ impl Shard {
         let phase = (beat % SLOTS) as usize;
         for index in (phase..self.sessions.len()).step_by(SLOTS as usize) {
             let Some(session) = &mut self.sessions[index] else { continue };
-            session.look_after(beat, now, &mut self.output);
+            let said = session.look_after(beat, now, &mut self.output);
+            if let (Some(seat), Some(said)) = (session.seat(), said) {
+                let id = session.id();
+                match self.mixes.contribute(seat, beat, &said) {
+                    Some(Talk::Started) => self.output.event(Event::TalkStarted(id)),
+                    Some(Talk::Stopped) => self.output.event(Event::TalkStopped(id)),
+                    None => {}
+                }
+            }
             if let Some(edge) = session.expire_digit(now, &mut self.output) {
                 self.pass_key_on(index, edge);
             }
@@ -420,10 +489,20 @@ impl Shard {
             if !session.is_due(beat) {
                 continue;
             }
-            let said =
-                session.wants().and_then(|(source, from)| self.said(source, from, session.frame_samples()));
+            let length = session.frame_samples();
+            let heard = match session.wants() {
+                Wants::Nothing => Heard::Nothing,
+                Wants::Said(source, from) => self
+                    .said(source, from, length)
+                    .map_or(Heard::Nothing, |(frame, next)| Heard::Said(frame, next)),
+                Wants::Mix(seat, codec) => match self.mixes.hear(seat, beat, length, codec) {
+                    Mixed::Silence => Heard::Nothing,
+                    Mixed::Payload(payload) => Heard::Payload(payload),
+                    Mixed::Audio(frame) => Heard::Mixed(frame),
+                },
+            };
             if let Some(session) = &mut self.sessions[index] {
-                self.stats.skipped_frames += session.send_frame(beat, now, said, &mut self.output);
+                self.stats.skipped_frames += session.send_frame(beat, now, heard, &mut self.output);
             }
         }
     }

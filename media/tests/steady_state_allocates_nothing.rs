@@ -13,8 +13,8 @@ use std::{
 
 use common::world::{base, config};
 use offhook_media::{
-    Channel, Codec, Command, Feed, PayloadFormat, Playback, PlayerId, Prompt, SessionConfig, SessionId,
-    Shard, ShardConfig, TapId, dsp::tone::ToneSpec, graph::recorder::recorder, time::BEAT,
+    Channel, Codec, Command, Feed, MixId, PayloadFormat, Playback, PlayerId, Prompt, SessionConfig,
+    SessionId, Shard, ShardConfig, TapId, dsp::tone::ToneSpec, graph::recorder::recorder, time::BEAT,
 };
 
 struct Counting;
@@ -165,6 +165,26 @@ fn relay_of_packets_and_of_decoded_audio() {
     let (allocations, sent) = bench.measure(|| {});
     assert_eq!(allocations, 0);
     assert!(sent >= 3 * 550 + 366, "{sent}");
+}
+
+#[test]
+fn a_mix_of_talkers_and_listeners() {
+    let mut configs: Vec<_> = (1..=12).map(party).collect();
+    configs[3].send = PayloadFormat { codec: Codec::Pcma, payload_type: 8 };
+    configs[5].ptime_ms = 30;
+    let mut bench = Bench::new(configs);
+    let ids: Vec<_> = bench.ids.iter().map(|&(id, _)| id).collect();
+    for &id in &ids {
+        bench.command(Command::Feed(id, Feed::Mix(MixId(1))));
+    }
+    // Those who are muted share what they hear.
+    for &id in &ids[4..] {
+        bench.command(Command::Mute(id, true));
+    }
+    bench.command(Command::Gain(ids[0], ids[11], Some(1.0)));
+    let (allocations, sent) = bench.measure(|| {});
+    assert_eq!(allocations, 0);
+    assert!(sent >= 11 * 550 + 366, "{sent}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Signal processing: tones, levels, resampling, and instruments that measure what was heard.
+//! Signal processing: tones, levels, sums, resampling, and instruments that measure what was heard.
 
 pub mod detect;
 pub mod goertzel;
 pub mod level;
+pub mod mix;
 pub mod resample;
 pub mod tone;
 pub mod tone_plan;

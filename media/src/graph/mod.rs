@@ -1,6 +1,7 @@
-//! What a session can hear: other sessions (`relay`), prompts ([`player`]), tones (`tones`). Recorders listen along
-//! ([`recorder`]) and change nothing.
+//! What a session can hear: another session (`relay`), many (`mix`), prompts ([`player`]), tones (`tones`). Recorders
+//! listen along ([`recorder`]) and change nothing.
 
+pub(crate) mod mix;
 pub mod player;
 pub mod recorder;
 pub(crate) mod relay;

@@ -8,7 +8,8 @@ use super::{
     receive::{Accepted, Content},
 };
 use crate::{
-    command::SessionId,
+    codec::Codec,
+    command::{Feed, SessionId},
     dsp::tone::ToneSpec,
     dtmf::{DigitFrame, Edge, EventPacket},
     event::{Event, FinishReason},
@@ -19,7 +20,7 @@ use crate::{
         tones::Tone,
     },
     rtp::{HEADER_LEN, Header, Packet},
-    shard::{Channel, Output},
+    shard::{Channel, Output, Seat},
 };
 
 impl Session {
@@ -92,17 +93,17 @@ impl Session {
     }
 
     /// What has to be looked after once per tick, whatever is heard.
-    pub(crate) fn look_after(&mut self, beat: u64, now: Instant, out: &mut Output) {
+    /// Returns the frame that was said, if somebody wanted it decoded.
+    pub(crate) fn look_after(&mut self, beat: u64, now: Instant, out: &mut Output) -> Option<[i16; FRAME]> {
         let may_send = self.config.direction.receives();
         if self.receive.stops(now, may_send) {
             out.event(Event::MediaStopped(self.id));
         }
         self.send_report_if_due(beat, now, out);
         let clock = self.clock(beat);
-        if let Some(playout) = &mut self.playout {
-            let said = playout.produce(clock + FRAME as u64);
-            self.record(Track::Said, clock, &said);
-        }
+        let said = self.playout.as_mut()?.produce(clock + FRAME as u64);
+        self.record(Track::Said, clock, &said);
+        Some(said)
     }
 
     /// Copies what the peer said from `from` on into a listener's frame. Without `from`, or when that is over, the
@@ -175,32 +176,30 @@ impl Session {
 
     // ---- out: frames of our own --------------------------------------------------------------------------------
 
-    /// The source whose decoded audio goes into the next frame, and from where on.
-    pub(crate) fn wants(&self) -> Option<(SessionId, Option<u64>)> {
-        match self.feed {
-            crate::command::Feed::Session(source)
-                if self.path == Path::Decoded && self.player.is_none() && self.sends() =>
-            {
-                Some((source, self.read_from))
+    /// What goes into the next frame, if it comes from others.
+    pub(crate) fn wants(&self) -> Wants {
+        if self.player.is_some() || !self.sends() {
+            return Wants::Nothing;
+        }
+        match (self.feed, self.seat) {
+            (Feed::Session(source), _) if self.path == Path::Decoded => Wants::Said(source, self.read_from),
+            (Feed::Mix(_), Some(seat)) => {
+                let mixes_more = self.fade.is_pending() || !self.taps.is_empty();
+                Wants::Mix(seat, (!mixes_more).then_some(self.config.send.codec))
             }
-            crate::command::Feed::Session(_)
-            | crate::command::Feed::Silence
-            | crate::command::Feed::Tone(_) => None,
+            (Feed::Session(_) | Feed::Mix(_) | Feed::Silence | Feed::Tone(_), _) => Wants::Nothing,
         }
     }
 
-    /// One tick: sends a frame, unless a relayed packet takes its place. `said` is what the source said. Returns
+    /// One tick: sends a frame, unless a relayed packet takes its place. `heard` is what others give to it. Returns
     /// how many frames were missed since the last tick.
-    pub(crate) fn send_frame(
-        &mut self,
-        beat: u64,
-        now: Instant,
-        said: Option<(Frame, u64)>,
-        out: &mut Output,
-    ) -> u64 {
+    pub(crate) fn send_frame(&mut self, beat: u64, now: Instant, heard: Heard<'_>, out: &mut Output) -> u64 {
         let (clock, frame) = (self.clock(beat), self.frame as u64);
         let before = self.last_tick.replace(clock);
-        self.read_from = said.as_ref().map(|(_, next)| *next);
+        self.read_from = match &heard {
+            Heard::Said(_, next) => Some(*next),
+            Heard::Nothing | Heard::Mixed(_) | Heard::Payload(_) => None,
+        };
         if self.destination().is_none() {
             return 0;
         }
@@ -221,7 +220,7 @@ impl Session {
         match self.next_digit(out) {
             DigitFrame::Event(packet) => self.send_digit(position, packet, out),
             DigitFrame::Pause => self.send_audio(position, |_, _| {}, out),
-            DigitFrame::Done | DigitFrame::Idle => self.send_heard(position, said, out),
+            DigitFrame::Done | DigitFrame::Idle => self.send_heard(position, heard, out),
         }
         if passes_by {
             self.relay.filled();
@@ -251,11 +250,13 @@ impl Session {
         }
     }
 
-    fn send_heard(&mut self, position: u64, said: Option<(Frame, u64)>, out: &mut Output) {
+    fn send_heard(&mut self, position: u64, heard: Heard<'_>, out: &mut Output) {
         if self.player.is_some() {
             self.send_prompt(position, out);
-        } else if let Some((frame, _)) = said {
+        } else if let Heard::Said(frame, _) | Heard::Mixed(frame) = heard {
             self.send_audio(position, |_, samples| samples.copy_from_slice(frame.samples()), out);
+        } else if let Heard::Payload(payload) = heard {
+            self.send_payload(position, payload, out);
         } else if self.tone.is_some() {
             self.send_audio(
                 position,
@@ -388,6 +389,30 @@ impl Session {
         header.write(bytes);
         bytes[HEADER_LEN..].copy_from_slice(payload);
     }
+}
+
+/// Whose audio a session needs for its next frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wants {
+    /// Nobody's.
+    Nothing,
+    /// A session's, from that position on.
+    Said(SessionId, Option<u64>),
+    /// A mix's; encoded will do where a codec is named.
+    Mix(Seat, Option<Codec>),
+}
+
+/// What others give to a session's next frame.
+#[derive(Debug)]
+pub(crate) enum Heard<'a> {
+    /// Nothing.
+    Nothing,
+    /// What a session said, and where it goes on.
+    Said(Frame, u64),
+    /// The mix without this session.
+    Mixed(Frame),
+    /// The mix, encoded.
+    Payload(&'a [u8]),
 }
 
 const RATE: u32 = 8_000;

@@ -20,13 +20,13 @@ use crate::{
     dtmf::DigitSender,
     event::{Event, FinishReason},
     graph::{
-        Fade,
+        FADE_SAMPLES, Fade,
         player::Player,
         recorder::{Recorder, Track},
         relay::Relay,
         tones::Tone,
     },
-    shard::{Output, Random},
+    shard::{Output, Random, Seat},
     stats::SessionStats,
     time::{BEAT, SLOTS},
 };
@@ -54,6 +54,10 @@ pub struct Session {
     relay: Relay,
     /// Where the source's decoded audio goes on, on its clock.
     read_from: Option<u64>,
+    /// Its place in the mix it is in.
+    seat: Option<Seat>,
+    /// A mix is not to hear it.
+    muted: bool,
     tone: Option<Tone>,
     player: Option<Player>,
     fade: Fade,
@@ -108,6 +112,8 @@ impl Session {
             path: Path::None,
             relay: Relay::default(),
             read_from: None,
+            seat: None,
+            muted: false,
             tone: None,
             player: None,
             fade: Fade::default(),
@@ -244,9 +250,32 @@ impl Session {
         self.feed = feed;
         self.tone = match feed {
             Feed::Tone(spec) => Some(Tone::new(spec)),
-            Feed::Silence | Feed::Session(_) => None,
+            Feed::Silence | Feed::Session(_) | Feed::Mix(_) => None,
         };
         self.set_path(Path::None);
+    }
+
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        self.seat
+    }
+
+    pub(crate) fn set_seat(&mut self, seat: Option<Seat>) {
+        self.seat = seat;
+    }
+
+    /// A mix is left: `rest`, what was about to be heard of it, fades out in the next frame.
+    pub(crate) fn fade_mix(&mut self, rest: &[i16; FADE_SAMPLES]) {
+        if self.player.is_none() {
+            self.fade.start(|next| next.copy_from_slice(rest));
+        }
+    }
+
+    pub(crate) fn is_muted(&self) -> bool {
+        self.muted
+    }
+
+    pub(crate) fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
     }
 
     /// Whether packets of `source` can go out as they are.
@@ -276,7 +305,7 @@ impl Session {
 
     /// Decodes, or stops decoding, what the peer says.
     pub(crate) fn set_decoding(&mut self, decoded_listener: bool, beat: u64) {
-        let wanted = decoded_listener || !self.taps.is_empty();
+        let wanted = decoded_listener || !self.taps.is_empty() || self.seat.is_some();
         match &self.playout {
             None if wanted => self.playout = Some(Box::new(Playout::new(self.clock(beat)))),
             Some(playout) if !wanted => {
@@ -391,6 +420,7 @@ impl std::fmt::Display for Session {
         match (&self.player, self.feed, self.path) {
             (Some(player), ..) => write!(f, "{:?}", player.prompt())?,
             (None, Feed::Silence, _) | (None, Feed::Session(_), Path::None) => f.write_str("silence")?,
+            (None, Feed::Mix(mix), _) => write!(f, "mix {} → encode", mix.0)?,
             (None, Feed::Tone(_), _) => f.write_str("tone")?,
             (None, Feed::Session(source), Path::Relay) => write!(f, "{source:?} → relay")?,
             (None, Feed::Session(source), Path::Decoded) => write!(f, "{source:?} → encode")?,

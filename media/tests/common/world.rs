@@ -69,7 +69,7 @@ impl World {
             peers: Vec::new(),
             sent: BTreeMap::new(),
             events: Vec::new(),
-            slots: Slots::new(1, 64),
+            slots: Slots::new(1, 256),
             arriving: BTreeMap::new(),
             arrivals: 0,
             next_beat: base + BEAT,
