@@ -68,12 +68,16 @@ fn origin(value: &str) -> Origin {
 }
 
 fn connection(line: usize, value: &str) -> Result<Connection, SdpError> {
+    let syntax = SdpError::Syntax { line, expected: "c=IN IP4 <address> or c=IN IP6 <address>" };
     let mut words = value.split_whitespace();
     let (Some(_network), Some(_family), Some(address)) = (words.next(), words.next(), words.next()) else {
-        return Err(SdpError::Syntax { line, expected: "c=IN IP4 <address> or c=IN IP6 <address>" });
+        return Err(syntax);
     };
     // RFC 8866 §5.7: /ttl and /count belong to multicast.
     let address = address.split_once('/').map_or(address, |(address, _)| address);
+    if address.is_empty() {
+        return Err(syntax);
+    }
     Ok(address.parse().map_or_else(|_| Connection::Name(address.to_owned()), Connection::Address))
 }
 
@@ -145,6 +149,7 @@ mod tests {
         assert_eq!(syntax("v=0\r\ns=-\r\nm=audio 65536 RTP/AVP 0\r\n"), 3);
         assert_eq!(syntax("v=0\r\nm=audio -1 RTP/AVP 0\r\n"), 2);
         assert_eq!(syntax("v=0\r\nc=IN IP4\r\n"), 2);
+        assert_eq!(syntax("v=0\r\nc=IN IP4 /127\r\n"), 2);
     }
 
     #[test]
