@@ -49,7 +49,7 @@ step_purity() { ci/purity.sh; }
 
 step_length() { ci/file_length.sh; }
 
-step_test() { cargo test --workspace; }
+step_test() { cargo test --workspace --no-fail-fast; }
 
 step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps; }
 
