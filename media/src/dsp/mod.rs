@@ -1,5 +1,8 @@
 //! Signal processing: tones, levels, sums, resampling, and instruments that measure what was heard.
 
+pub mod answering_machine;
+pub mod beep;
+pub mod call_progress;
 pub mod detect;
 pub mod goertzel;
 pub mod level;
@@ -8,3 +11,4 @@ pub mod resample;
 pub mod tone;
 pub mod tone_plan;
 pub mod tone_script;
+pub mod voice_activity;

@@ -122,7 +122,7 @@ const fn plan(code: &'static str, ring: Tone, busy: Tone, congestion: Tone, dial
 }
 
 /// In the order of [`Country`]. Where a country modulates 400 Hz with 25 Hz, the two sidebands are played, which
-/// sound the same.
+/// sound the same. Every second tone of the Australian congestion has 420 Hz; only a script can play that.
 #[rustfmt::skip]
 static PLANS: [Plan; 15] = [
     plan("ru", tone(425., 0., &[1000, 4000]), tone(425., 0., &[350, 350]), tone(425., 0., &[175, 175]), tone(425., 0., &[])),
@@ -139,7 +139,7 @@ static PLANS: [Plan; 15] = [
     plan("jp", tone(400., 15., &[1000, 2000]), tone(400., 0., &[500, 500]), tone(400., 0., &[500, 500]), tone(400., 0., &[])),
     plan("in", tone(375., 425., &[400, 200, 400, 2000]), tone(400., 0., &[750, 750]), tone(400., 0., &[250, 250]), tone(375., 425., &[])),
     plan("br", tone(425., 0., &[1000, 4000]), tone(425., 0., &[250, 250]), tone(425., 0., &[250, 250, 750, 250]), tone(425., 0., &[])),
-    plan("au", tone(413., 438., &[400, 200, 400, 2000]), tone(425., 0., &[375, 375]), tone(425., 420., &[375, 375]), tone(413., 438., &[])),
+    plan("au", tone(413., 438., &[400, 200, 400, 2000]), tone(425., 0., &[375, 375]), tone(425., 0., &[375, 375]), tone(413., 438., &[])),
 ];
 
 #[cfg(test)]

@@ -109,6 +109,10 @@ impl ToneScript {
     /// The network cannot complete the call.
     #[must_use]
     pub fn congestion(country: Country) -> Self {
+        if country == Country::Au {
+            let alternating = "425@-13,420@-13;*(0.375/0.375/1,0.375/0.375/2)";
+            return Self::parse(alternating).expect("it follows the grammar");
+        }
         ToneSpec::congestion(country).into()
     }
 
@@ -548,6 +552,7 @@ mod tests {
         assert_eq!(ToneScript::ringback(Country::Ru).to_string(), "425@-13;*(1/4/1)");
         assert_eq!(ToneScript::ringback(Country::Uk).to_string(), "400@-16,450@-16;*(0.4/0.2/1+2,0.4/2/1+2)");
         assert_eq!(ToneScript::dial_tone(Country::Us).to_string(), "350@-16,440@-16;*(*/0/1+2)");
+        assert_eq!(ToneScript::congestion(Country::Au).length_ms(), None);
         for country in Country::ALL {
             for spec in [
                 ToneSpec::ringback(country),
