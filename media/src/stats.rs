@@ -21,6 +21,16 @@ pub struct SessionStats {
     pub late: u64,
     /// Frames that were concealed.
     pub concealed: u64,
+    /// Pitch periods inserted or left out to change the playout delay.
+    pub stretched: u64,
+    /// Times the peer's stream started over while it was decoded: another source, a jump of time, a longer way.
+    pub realigned: u64,
+    /// How long the quickest packets wait before they are heard, ms; 0 while nothing is decoded.
+    pub playout_delay_ms: u32,
+    /// How long they should wait to suit the jitter of the last seconds, ms; 0 while nothing is decoded.
+    pub playout_target_ms: u32,
+    /// How much slower than ours the peer's clock runs, millionths; negative when it is faster.
+    pub clock_drift_ppm: i32,
     /// Packets dropped because their source is not the peer's.
     pub wrong_source: u64,
     /// Datagrams that are not RTP or RTCP, or carry a payload type that was not negotiated.

@@ -52,7 +52,7 @@ impl Session {
         }
         if let (Content::Audio(codec), Some(playout)) = (accepted.content, &mut self.playout) {
             let Packet { header, payload } = accepted.packet;
-            playout.insert(header.timestamp, header.marker, codec, payload);
+            playout.insert(now, header.timestamp, header.marker, codec, payload);
         }
         Some(accepted)
     }
@@ -101,7 +101,7 @@ impl Session {
         }
         self.send_report_if_due(beat, now, out);
         let clock = self.clock(beat);
-        let said = self.playout.as_mut()?.produce(clock + FRAME as u64);
+        let said = self.playout.as_mut()?.produce(now, clock + FRAME as u64);
         self.record(Track::Said, clock, &said);
         Some(said)
     }

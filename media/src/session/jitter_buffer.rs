@@ -62,12 +62,6 @@ impl JitterBuffer {
         self.times.iter().flatten().min().copied()
     }
 
-    /// Where the latest packet ends.
-    pub(crate) fn end(&self) -> Option<i64> {
-        let last = (0..CAPACITY).max_by_key(|&slot| self.times[slot])?;
-        self.times[last].map(|at| at + i64::from(self.slots[last].length))
-    }
-
     /// Takes the earliest packet out.
     pub(crate) fn pop(&mut self) -> Option<&Slot> {
         let first =
@@ -93,7 +87,6 @@ mod tests {
         for at in [320, 0, 160, 0] {
             buffer.insert(at, Codec::Pcmu, &[at as u8; 160]);
         }
-        assert_eq!((buffer.first(), buffer.end()), (Some(0), Some(480)));
         for expected in [0, 160, 320] {
             assert_eq!(buffer.first(), Some(expected));
             assert_eq!(buffer.pop().unwrap().payload()[0], expected as u8);
@@ -105,7 +98,6 @@ mod tests {
     fn a_long_packet_is_kept_in_pieces() {
         let mut buffer = JitterBuffer::new();
         buffer.insert(1_000, Codec::Pcma, &[1; 400]);
-        assert_eq!(buffer.end(), Some(1_400));
         for (at, length) in [(1_000, 160), (1_160, 160), (1_320, 80)] {
             assert_eq!(buffer.first(), Some(at));
             assert_eq!(buffer.pop().unwrap().payload().len(), length);
@@ -118,6 +110,6 @@ mod tests {
         for index in 0..40 {
             buffer.insert(index * 160, Codec::Pcmu, &[0; 160]);
         }
-        assert_eq!((buffer.first(), buffer.end()), (Some(8 * 160), Some(40 * 160)));
+        assert_eq!(buffer.first(), Some(8 * 160));
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod frames;
 pub(crate) mod jitter_buffer;
 pub(crate) mod latch;
+pub(crate) mod lateness;
 pub(crate) mod playout;
 pub(crate) mod receive;
 pub(crate) mod reports;
@@ -30,7 +31,7 @@ use crate::{
     stats::SessionStats,
     time::{BEAT, SLOTS},
 };
-use playout::Playout;
+use playout::{Playout, PlayoutCounters};
 use receive::Receive;
 use reports::Reports;
 use send::Egress;
@@ -75,7 +76,8 @@ pub struct Session {
     last_tick: Option<u64>,
     skipped: u64,
     late: u64,
-    concealed: u64,
+    /// Of playouts that are over.
+    played_out: PlayoutCounters,
 }
 
 /// How audio of the source comes here.
@@ -127,7 +129,7 @@ impl Session {
             last_tick: None,
             skipped: 0,
             late: 0,
-            concealed: 0,
+            played_out: PlayoutCounters::default(),
             config: SessionConfig::default(),
         };
         session.configure(now, config);
@@ -169,8 +171,12 @@ impl Session {
     /// What it measured so far.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        let (late, concealed) =
-            self.playout.as_ref().map_or((0, 0), |playout| (playout.late, playout.concealed));
+        let mut counters = self.played_out;
+        let (mut delay, mut target, mut drift) = (0, 0, 0);
+        if let Some(playout) = &self.playout {
+            counters += playout.counters();
+            (delay, target, drift) = (playout.delay_ms(), playout.target_ms(), playout.drift_ppm());
+        }
         let reception = &self.receive.reception;
         SessionStats {
             received: self.receive.packets,
@@ -180,8 +186,13 @@ impl Session {
             lost: reception.lost(),
             duplicates: reception.duplicates(),
             reordered: reception.reordered(),
-            late: self.late + late,
-            concealed: self.concealed + concealed,
+            late: self.late + counters.late,
+            concealed: counters.concealed,
+            stretched: counters.stretched,
+            realigned: counters.realigned,
+            playout_delay_ms: delay,
+            playout_target_ms: target,
+            clock_drift_ppm: drift,
             wrong_source: self.receive.wrong_source,
             invalid: self.receive.invalid,
             jitter: reception.jitter(),
@@ -309,8 +320,7 @@ impl Session {
         match &self.playout {
             None if wanted => self.playout = Some(Box::new(Playout::new(self.clock(beat)))),
             Some(playout) if !wanted => {
-                self.late += playout.late;
-                self.concealed += playout.concealed;
+                self.played_out += playout.counters();
                 self.playout = None;
             }
             None | Some(_) => {}
@@ -413,8 +423,8 @@ impl std::fmt::Display for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let said = self.receive.codec().unwrap_or(self.config.send.codec);
         write!(f, "{:?}: said {said}", self.id)?;
-        if self.playout.is_some() {
-            f.write_str(" → jitter 40 ms → conceal")?;
+        if let Some(playout) = &self.playout {
+            write!(f, " → jitter {} ms → conceal", playout.target_ms())?;
         }
         f.write_str("; heard ")?;
         match (&self.player, self.feed, self.path) {

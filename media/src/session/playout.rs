@@ -1,97 +1,149 @@
-//! From packets to one frame per tick: waits a little, puts in order, conceals what is missing.
+//! From packets to one frame per tick: waits as long as the network asks for, puts in order, conceals what is missing,
+//! and follows the peer's clock.
+//!
+//! Audio that waits to be heard lies behind audio that was heard, in one piece of memory, so that a pitch period can
+//! be inserted or left out anywhere between. Three numbers tell everything about time: the timestamp of the next
+//! sample to be heard, the worker's clock when it will be, and their difference, which less the transit of the
+//! quickest packet is the playout delay.
 
-use super::jitter_buffer::JitterBuffer;
-use crate::codec::Codec;
+use std::time::Instant;
+
+use super::{
+    jitter_buffer::JitterBuffer,
+    lateness::{self, Lateness},
+};
+use crate::{
+    codec::Codec,
+    dsp::{conceal::Concealer, level::rms, stretch},
+};
 
 /// The peer's audio as a continuous signal.
 #[derive(Debug)]
 pub(crate) struct Playout {
     buffer: JitterBuffer,
-    /// Extended timestamp of the next sample; `None` before the first packet.
+    lateness: Lateness,
+    concealer: Concealer,
+    clock: Clock,
+    /// Extended timestamp of the sample after those in `line`; `None` before the first packet.
     position: Option<i64>,
-    /// Decoded audio that did not fit into the last frame.
-    carry: [i16; PIECE],
-    carried: std::ops::Range<usize>,
-    /// The last audio, to be repeated.
-    history: [i16; FRAME],
-    /// Samples concealed in a row.
-    missing: usize,
-    /// Packets in a row that came too late.
+    /// What was heard last, and after that what is about to be.
+    line: [i16; PAST + AHEAD],
+    /// Samples about to be heard.
+    ahead: usize,
+    /// Frames since audio was made up.
+    whole: u32,
+    /// Frames since a period was inserted or left out.
+    since_stretch: u32,
+    /// Samples by which the peer's clock has moved against ours, millionths.
+    drift: i64,
+    /// Transit of a packet far off the stream.
+    suspect: Option<i64>,
+    /// Packets in a row that came too late, and when the first did.
     late_in_row: u8,
+    late_since: i64,
     /// What was decoded, by position on the worker's clock.
     said: [i16; SAID],
     produced: u64,
+    counters: PlayoutCounters,
+}
+
+/// What a playout counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PlayoutCounters {
     /// Packets that came too late.
     pub(crate) late: u64,
     /// Frames that were made up.
     pub(crate) concealed: u64,
+    /// Pitch periods inserted or left out.
+    pub(crate) stretched: u64,
+    /// Times the stream started over: another source, or a jump.
+    pub(crate) realigned: u64,
+}
+
+impl std::ops::AddAssign for PlayoutCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.late += other.late;
+        self.concealed += other.concealed;
+        self.stretched += other.stretched;
+        self.realigned += other.realigned;
+    }
 }
 
 impl Playout {
+    /// Begins at that time on the worker's clock.
     pub(crate) fn new(clock: u64) -> Self {
         Self {
             buffer: JitterBuffer::new(),
+            lateness: Lateness::new(),
+            concealer: Concealer::new(),
+            clock: Clock::default(),
             position: None,
-            carry: [0; PIECE],
-            carried: 0..0,
-            history: [0; FRAME],
-            missing: FADE_OUT,
+            line: [0; PAST + AHEAD],
+            ahead: 0,
+            whole: 0,
+            since_stretch: 0,
+            drift: 0,
+            suspect: None,
             late_in_row: 0,
+            late_since: 0,
             said: [0; SAID],
             produced: clock,
-            late: 0,
-            concealed: 0,
+            counters: PlayoutCounters::default(),
         }
     }
 
     /// Another source, or the same one started over: what waits is forgotten, the delay is kept.
     pub(crate) fn restart(&mut self) {
         self.buffer.clear();
+        self.lateness.restart();
+        self.counters.realigned += u64::from(self.position.is_some());
         self.position = None;
+        self.suspect = None;
     }
 
     /// Takes a packet in. `talk_begins` is the marker bit.
-    pub(crate) fn insert(&mut self, timestamp: u32, talk_begins: bool, codec: Codec, payload: &[u8]) {
+    pub(crate) fn insert(
+        &mut self,
+        now: Instant,
+        timestamp: u32,
+        talk_begins: bool,
+        codec: Codec,
+        payload: &[u8],
+    ) {
         if payload.is_empty() {
             return;
         }
+        let arrival = self.clock.at(now, self.produced as i64);
         let Some(position) = self.position else {
             let at = i64::from(timestamp);
-            self.position = Some(at - DELAY);
+            self.lateness.record(arrival, at, payload.len());
+            self.align(at);
             self.buffer.insert(at, codec, payload);
             return;
         };
         let at = position + i64::from(timestamp.wrapping_sub(position as u32) as i32);
-        let is_silent = self.missing >= FADE_OUT && self.carried.is_empty() && self.buffer.first().is_none();
-        if is_silent || (talk_begins && self.buffer.first().is_none()) {
-            self.align(at);
-        } else if at + payload.len() as i64 <= position {
-            self.late += 1;
-            self.late_in_row += 1;
-            if self.late_in_row < LATE_IN_ROW {
-                return;
-            }
-            self.align(at);
-        } else if at - position > MAX_DELAY {
-            // The source jumped, or is faster than we are: what is old is given up.
-            self.align(at);
+        if self.judge(arrival, at, talk_begins, payload.len()) {
+            self.late_in_row = 0;
+            self.suspect = None;
+            self.buffer.insert(at, codec, payload);
         }
-        self.late_in_row = 0;
-        self.buffer.insert(at, codec, payload);
     }
 
     /// Appends one frame to what was said, up to `clock`. Time that passed without a call is skipped.
-    pub(crate) fn produce(&mut self, clock: u64) -> [i16; FRAME] {
+    pub(crate) fn produce(&mut self, now: Instant, clock: u64) -> [i16; FRAME] {
         let start = clock.saturating_sub(FRAME as u64);
-        let skipped = start.saturating_sub(self.produced);
-        if let Some(position) = &mut self.position {
-            *position += skipped as i64;
-        }
-        if skipped > 0 {
-            self.carried = 0..0;
-        }
+        self.clock.tick(now, start as i64);
+        self.skip(start.saturating_sub(self.produced));
+        self.produced = start;
+        self.pull(FRAME);
+        let taken = self.adapt();
         let mut frame = [0; FRAME];
-        self.fill(&mut frame);
+        if taken == FRAME {
+            frame.copy_from_slice(&self.line[PAST..PAST + FRAME]);
+        } else {
+            stretch::glide(&self.line, PAST, taken, &mut frame);
+        }
+        self.drop_front(taken);
         for (index, sample) in frame.iter().enumerate() {
             self.said[(start as usize + index) % SAID] = *sample;
         }
@@ -116,86 +168,322 @@ impl Playout {
         self.produced
     }
 
-    /// Lets a packet that begins `at` be heard after the usual delay, and gives up what is older.
-    fn align(&mut self, at: i64) {
-        let position = at - DELAY;
-        self.position = Some(position);
-        self.carried = 0..0;
-        if self.buffer.first().is_some_and(|first| first < position)
-            || self.buffer.end().is_some_and(|end| end > at + MAX_DELAY)
-        {
-            self.buffer.clear();
+    pub(crate) fn counters(&self) -> PlayoutCounters {
+        self.counters
+    }
+
+    /// How long the quickest packet waits before it is heard, ms. The network may ask for another delay:
+    /// [`target_ms`](Self::target_ms).
+    pub(crate) fn delay_ms(&self) -> u32 {
+        self.delay().map_or(0, |delay| delay.max(0) as u32 / 8)
+    }
+
+    /// How long it should wait, ms.
+    pub(crate) fn target_ms(&self) -> u32 {
+        self.lateness.target() as u32 / 8
+    }
+
+    /// How much slower than ours the peer's clock is, in millionths.
+    pub(crate) fn drift_ppm(&self) -> i32 {
+        self.lateness.drift_ppm()
+    }
+
+    // ---- where a packet belongs --------------------------------------------------------------------------------
+
+    /// Whether a packet is to be kept. Moves the position where it must.
+    fn judge(&mut self, arrival: i64, at: i64, talk_begins: bool, length: usize) -> bool {
+        let transit = arrival - at;
+        let is_silent = self.concealer.is_faded() && self.ahead == 0 && self.buffer.first().is_none();
+        if !self.lateness.fits(transit) && (is_silent || !self.is_behind(at, length)) {
+            // A jump of the timestamp. One packet alone may be mistaken.
+            let confirmed = self.suspect.is_some_and(|suspect| (suspect - transit).abs() <= lateness::MAX);
+            if !(is_silent || talk_begins || confirmed) {
+                self.suspect = Some(transit);
+                return false;
+            }
+            self.start_over(arrival, at, length);
+            return true;
+        }
+        if is_silent {
+            // Nobody hears the delay change now. A pause that the sender's clock did not count is no lateness.
+            if talk_begins && self.lateness.is_late(transit) {
+                self.start_over(arrival, at, length);
+            } else {
+                self.lateness.record(arrival, at, length);
+                self.align(at);
+            }
+            return true;
+        }
+        if self.lateness.fits(transit) {
+            self.lateness.record(arrival, at, length);
+        }
+        self.is_in_time(arrival, at, length)
+    }
+
+    /// Whether everything of a packet is over.
+    fn is_behind(&self, at: i64, length: usize) -> bool {
+        self.position.is_some_and(|position| at + length as i64 <= position)
+    }
+
+    fn is_in_time(&mut self, arrival: i64, at: i64, length: usize) -> bool {
+        let Some(position) = self.position else { return false };
+        if at < position && self.concealer.is_open() && self.waits_for(at) {
+            self.position = Some(at);
+            if let Some(delay) = self.delay() {
+                self.lateness.raise(delay);
+            }
+            return true;
+        }
+        if !self.is_behind(at, length) {
+            self.give_up_excess();
+            return true;
+        }
+        self.counters.late += 1;
+        if self.late_in_row == 0 {
+            self.late_since = arrival;
+        }
+        self.late_in_row = self.late_in_row.saturating_add(1);
+        // A burst of late packets is over at once; a longer way is not.
+        if self.late_in_row < LATE_IN_ROW || arrival - self.late_since < LATE_FOR {
+            return false;
+        }
+        self.start_over(arrival, at, length);
+        true
+    }
+
+    /// Whether the gap that is being filled shall grow, so that a late packet is heard and not lost.
+    fn waits_for(&self, at: i64) -> bool {
+        let delay = self.produced as i64 + self.ahead as i64 - at - self.lateness.quickest();
+        let most = if self.concealer.run() > STALL { lateness::MAX } else { self.lateness.target() };
+        delay <= most
+    }
+
+    /// The way became much shorter: what waits too long is given up.
+    fn give_up_excess(&mut self) {
+        if self.delay().is_some_and(|delay| delay > EXCESS) {
+            let wanted = self.wanted_position();
+            self.position = Some(wanted);
+            self.begin_gap();
         }
     }
 
-    fn fill(&mut self, frame: &mut [i16; FRAME]) {
-        let mut filled = 0;
-        let mut made_up = 0;
-        while filled < FRAME {
-            if !self.carried.is_empty() {
-                filled += self.take_carried(&mut frame[filled..]);
+    fn start_over(&mut self, arrival: i64, at: i64, length: usize) {
+        self.restart();
+        self.lateness.record(arrival, at, length);
+        self.align(at);
+    }
+
+    /// Lets the packet that begins `at` be heard after the delay that the network asks for, and gives up what waits.
+    fn align(&mut self, at: i64) {
+        self.position = Some(self.wanted_position().min(at));
+        self.drift = 0;
+        self.late_in_row = 0;
+        self.suspect = None;
+    }
+
+    fn wanted_position(&self) -> i64 {
+        self.produced as i64 + self.ahead as i64 - self.lateness.quickest() - self.lateness.target()
+    }
+
+    /// How long the quickest packet waits.
+    fn delay(&self) -> Option<i64> {
+        let heard_next = self.position? - self.ahead as i64;
+        Some(self.produced as i64 - heard_next - self.lateness.quickest())
+    }
+
+    // ---- what is about to be heard -----------------------------------------------------------------------------
+
+    /// Sees to it that so many samples wait, made up if they must be.
+    fn pull(&mut self, wanted: usize) {
+        let mut made_up = false;
+        while self.ahead < wanted {
+            if self.decode_next() {
                 continue;
             }
             let wait = match (self.position, self.buffer.first()) {
-                (Some(position), Some(first)) => first - position,
-                _ => i64::MAX,
+                (Some(position), Some(first)) => (first - position).unsigned_abs() as usize,
+                _ => usize::MAX,
             };
-            if wait > 0 {
-                let count = (wait.min(FRAME as i64) as usize).min(FRAME - filled);
-                made_up += self.conceal(&mut frame[filled..filled + count]);
-                filled += count;
-                self.position = self.position.map(|position| position + count as i64);
-                continue;
+            let count = wait.min(wanted - self.ahead);
+            if !self.concealer.is_open() {
+                self.begin_gap();
             }
-            self.decode_next(wait.unsigned_abs() as usize);
+            made_up |= !self.concealer.is_faded();
+            let end = PAST + self.ahead;
+            self.concealer.fill(&mut self.line[end..end + count]);
+            self.ahead += count;
+            self.position = self.position.map(|position| position + count as i64);
+            self.whole = 0;
         }
-        self.concealed += u64::from(made_up > 0);
-        self.history = *frame;
+        self.counters.concealed += u64::from(made_up);
     }
 
-    /// Decodes the earliest packet, of which `skip` samples are over.
-    fn decode_next(&mut self, skip: usize) {
-        if let Some(slot) = self.buffer.pop() {
-            let length = slot.codec().decode(slot.payload(), &mut self.carry);
-            self.carried = skip.min(length)..length;
+    /// Adds the next packet if it follows on. Returns whether it did.
+    fn decode_next(&mut self) -> bool {
+        let Some(position) = self.position else { return false };
+        while let Some(over) = self.buffer.first().map(|first| position - first).filter(|over| *over >= 0) {
+            let Some(slot) = self.buffer.pop() else { return false };
+            let mut audio = [0; PIECE];
+            let length = slot.codec().decode(slot.payload(), &mut audio);
+            let Some(audio) = audio[..length].get_mut(over as usize..).filter(|audio| !audio.is_empty())
+            else {
+                continue;
+            };
+            self.concealer.merge(audio);
+            self.concealer.listen(audio);
+            let end = PAST + self.ahead;
+            self.line[end..end + audio.len()].copy_from_slice(audio);
+            self.ahead += audio.len();
+            self.position = Some(position + audio.len() as i64);
+            return true;
         }
+        false
     }
 
-    fn take_carried(&mut self, out: &mut [i16]) -> usize {
-        let count = self.carried.len().min(out.len());
-        let start = self.carried.start;
-        out[..count].copy_from_slice(&self.carry[start..start + count]);
-        if self.missing > 0 && self.missing < FADE_OUT {
-            self.blend(&mut out[..count]);
-        }
-        self.missing = 0;
-        self.carried.start += count;
-        self.position = self.position.map(|position| position + count as i64);
-        count
+    fn begin_gap(&mut self) {
+        self.concealer.begin(&self.line[..PAST + self.ahead]);
     }
 
-    /// Repeats the last frame, fading to silence within 60 ms. Returns how many samples are not plain silence.
-    fn conceal(&mut self, out: &mut [i16]) -> usize {
-        let mut audible = 0;
-        for sample in out.iter_mut() {
-            *sample = self.made_up(self.missing);
-            audible += usize::from(self.missing < FADE_OUT);
-            self.missing = (self.missing + 1).min(FADE_OUT);
-        }
-        audible
+    fn drop_front(&mut self, count: usize) {
+        self.line.copy_within(count..PAST + self.ahead, 0);
+        self.ahead -= count;
     }
 
-    fn made_up(&self, missing: usize) -> i16 {
-        let gain = FADE_OUT.saturating_sub(missing) as i32;
-        (i32::from(self.history[missing % FRAME]) * gain / FADE_OUT as i32) as i16
+    /// Time passed without a frame.
+    fn skip(&mut self, skipped: u64) {
+        if skipped == 0 {
+            return;
+        }
+        if !self.concealer.is_open() {
+            self.concealer.begin(&self.line[..PAST]);
+        }
+        let dropped = self.ahead.min(skipped as usize);
+        self.line.copy_within(PAST + dropped..PAST + self.ahead, PAST);
+        self.ahead -= dropped;
+        if self.ahead > 0 {
+            self.concealer.merge(&mut self.line[PAST..PAST + self.ahead]);
+        }
+        let rest = skipped as i64 - dropped as i64;
+        self.position = self.position.map(|position| position + rest);
     }
 
-    /// Leads from made-up audio back to the real one within 5 ms.
-    fn blend(&self, out: &mut [i16]) {
-        for (index, sample) in out.iter_mut().take(BLEND).enumerate() {
-            let made_up = i32::from(self.made_up(self.missing + index)) * (BLEND - index) as i32;
-            *sample = ((made_up + i32::from(*sample) * index as i32) / BLEND as i32) as i16;
+    // ---- the delay ---------------------------------------------------------------------------------------------
+
+    /// Brings the delay nearer to what it should be. Returns how many samples the next frame takes.
+    fn adapt(&mut self) -> usize {
+        self.whole = self.whole.saturating_add(1);
+        self.since_stretch = self.since_stretch.saturating_add(1);
+        let Some(delay) = self.delay() else { return FRAME };
+        // Next to a gap nothing is bent.
+        if self.concealer.is_open() || self.whole < 2 {
+            return FRAME;
         }
+        let excess = delay - self.lateness.target();
+        if excess >= TOLERANCE {
+            self.shorten(excess);
+        } else if excess <= -TOLERANCE {
+            self.lengthen(excess);
+        }
+        self.drift += i64::from(self.lateness.drift_ppm()) * FRAME as i64;
+        // What is too little for a period is made up for slowly.
+        if self.since_stretch.is_multiple_of(4) && !(0..=FINE).contains(&excess) {
+            self.drift -= excess.signum() * SAMPLE;
+        }
+        self.drift = self.drift.clamp(-2 * SAMPLE, 2 * SAMPLE);
+        let taken = match self.drift {
+            SAMPLE.. => FRAME - 1,
+            drift if drift <= -SAMPLE => FRAME + 1,
+            _ => return FRAME,
+        };
+        while self.ahead < taken + stretch::MARGIN {
+            if !self.decode_next() {
+                return FRAME;
+            }
+        }
+        self.drift += (taken as i64 - FRAME as i64) * SAMPLE;
+        taken
+    }
+
+    fn shorten(&mut self, excess: i64) {
+        let urgent = excess > URGENT;
+        let quiet = self.is_quiet();
+        let pause = match (urgent, quiet) {
+            (true, _) => 3,
+            (false, true) => 5,
+            (false, false) => 10,
+        };
+        if self.since_stretch < pause {
+            return;
+        }
+        while self.ahead < FRAME + stretch::NEEDED {
+            if !self.decode_next() {
+                return;
+            }
+        }
+        let Some(found) = stretch::find_ahead(&self.line[PAST..PAST + self.ahead]) else { return };
+        let alike = if urgent { 0.6 } else { 0.85 };
+        if (found.likeness < alike && !quiet) || excess < found.period as i64 {
+            return;
+        }
+        stretch::shorten(&mut self.line[PAST..PAST + self.ahead], found.period);
+        self.line.copy_within(PAST + found.period..PAST + self.ahead, PAST);
+        self.ahead -= found.period;
+        self.stretched();
+    }
+
+    fn lengthen(&mut self, excess: i64) {
+        let Some(found) = stretch::find_behind(&self.line[..PAST + self.ahead], PAST) else { return };
+        let alike = if excess < -(FRAME as i64) { 0.4 } else { 0.7 };
+        if self.ahead + found.period > AHEAD || (found.likeness < alike && !self.is_quiet()) {
+            return;
+        }
+        let mut inserted = [0; stretch::LONGEST];
+        stretch::lengthen(&self.line, PAST, found.period, &mut inserted);
+        self.line.copy_within(PAST..PAST + self.ahead, PAST + found.period);
+        self.line[PAST..PAST + found.period].copy_from_slice(&inserted[..found.period]);
+        self.ahead += found.period;
+        self.stretched();
+    }
+
+    fn stretched(&mut self) {
+        self.since_stretch = 0;
+        self.counters.stretched += 1;
+    }
+
+    /// Whether nothing but the noise of the line is heard now.
+    fn is_quiet(&self) -> bool {
+        rms(&self.line[PAST - FRAME..PAST + FRAME]) < QUIET.max(2.0 * self.concealer.noise_level())
+    }
+}
+
+/// Leads from the time of arrival to the worker's clock.
+#[derive(Debug, Default)]
+struct Clock {
+    /// When the first call came, and how many samples the worker's clock shows less than have passed since.
+    began: Option<Instant>,
+    behind: Option<i64>,
+    guess: i64,
+}
+
+impl Clock {
+    fn since(&mut self, now: Instant) -> i64 {
+        let began = *self.began.get_or_insert(now);
+        (now.saturating_duration_since(began).as_micros() * SAMPLES_PER_SECOND / 1_000_000) as i64
+    }
+
+    /// A tick happens. Ticks are late at times, but never early.
+    fn tick(&mut self, now: Instant, clock: i64) {
+        let behind = self.since(now) - clock;
+        self.behind = Some(self.behind.map_or(behind, |known| known.min(behind)));
+    }
+
+    /// The worker's clock `now`. Before the first tick it is not known well.
+    fn at(&mut self, now: Instant, produced: i64) -> i64 {
+        let since = self.since(now);
+        if self.behind.is_none() && since == 0 {
+            self.guess = produced;
+        }
+        self.behind.map_or(self.guess + since, |behind| since - behind)
     }
 }
 
@@ -205,39 +493,70 @@ pub(crate) const FRAME: usize = 160;
 /// Longest packet decoded at once: a piece of the jitter buffer.
 const PIECE: usize = 160;
 
+/// What was heard, kept to conceal gaps and to find pitch periods.
+const PAST: usize = Concealer::PAST;
+
+/// A frame, what it takes to leave a period out of it, and the packet that brought the last of that.
+const AHEAD: usize = FRAME + stretch::NEEDED + PIECE;
+
 /// How much of the past can be read: 256 ms.
 const SAID: usize = 2_048;
 
-/// How long a packet waits for those before it: 40 ms.
-const DELAY: i64 = 320;
+/// A way that is so much too long is given up: 300 ms.
+const EXCESS: i64 = 2_400;
 
-/// The longest a packet may wait: 200 ms.
-const MAX_DELAY: i64 = 1_600;
-
-/// After so many late packets in a row the delay is measured afresh.
+/// After so many late packets in a row, and so long (60 ms), the way is a longer one.
 const LATE_IN_ROW: u8 = 3;
+const LATE_FOR: i64 = 480;
 
-/// Length of the fade to silence in a gap: 60 ms.
-const FADE_OUT: usize = 480;
+/// When no packet came for so long (40 ms), they were all held up and none was lost.
+const STALL: usize = 320;
 
-/// 5 ms.
-const BLEND: usize = 40;
+/// The delay may differ by so much (5 ms) from what it should be before periods are inserted or left out.
+const TOLERANCE: i64 = 40;
+
+/// It may be longer by so much (2 ms) before single samples are.
+const FINE: i64 = 16;
+
+/// So much too long (100 ms) is worth an audible correction.
+const URGENT: i64 = 800;
+
+/// One sample, in millionths.
+const SAMPLE: i64 = 1_000_000;
+
+/// RMS of what is never speech: −60 dBFS.
+const QUIET: f32 = 32.0;
+
+const SAMPLES_PER_SECOND: u128 = 8_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
+    fn base() -> Instant {
+        Instant::now()
+    }
+
+    fn tick(base: Instant, tick: usize) -> Instant {
+        base + Duration::from_millis(20 * tick as u64)
+    }
 
     /// Feeds packets of constant level 1 frame apart; `arrives` names the packets that come before each tick.
     fn play(arrives: &[&[u32]]) -> (Playout, Vec<[i16; FRAME]>) {
+        let base = base();
         let mut playout = Playout::new(1_000 * FRAME as u64);
         let mut frames = Vec::new();
-        for (tick, packets) in arrives.iter().enumerate() {
+        for (number, packets) in arrives.iter().enumerate() {
+            let now = tick(base, number);
             for &index in *packets {
                 let mut payload = [0; FRAME];
                 Codec::Pcmu.encode(&[(index as i16 + 1) * 1_000; FRAME], &mut payload);
-                playout.insert(index.wrapping_mul(160).wrapping_sub(500), false, Codec::Pcmu, &payload);
+                playout.insert(now, index.wrapping_mul(160).wrapping_sub(500), false, Codec::Pcmu, &payload);
             }
-            frames.push(playout.produce((1_001 + tick as u64) * FRAME as u64));
+            frames.push(playout.produce(now, (1_001 + number as u64) * FRAME as u64));
         }
         (playout, frames)
     }
@@ -253,7 +572,7 @@ mod tests {
         for index in 0..3 {
             assert!(frames[2 + index].iter().all(|&sample| is_near(sample, index as i16)), "frame {index}");
         }
-        assert_eq!((playout.late, playout.concealed), (0, 0));
+        assert_eq!((playout.counters.late, playout.counters.concealed), (0, 0));
     }
 
     #[test]
@@ -262,7 +581,7 @@ mod tests {
         for index in 0..3 {
             assert!(frames[2 + index].iter().all(|&sample| is_near(sample, index as i16)), "frame {index}");
         }
-        assert_eq!(playout.concealed, 0);
+        assert_eq!(playout.counters.concealed, 0);
     }
 
     #[test]
@@ -271,7 +590,7 @@ mod tests {
         assert!(frames[3][0] > 900, "repeats what was heard");
         assert!(is_near(frames[4][80], 2));
         assert!(frames[8].iter().all(|&sample| sample == 0));
-        assert_eq!(playout.concealed, 1 + 3);
+        assert_eq!(playout.counters.concealed, 1 + 3);
     }
 
     #[test]
@@ -279,17 +598,18 @@ mod tests {
         let (playout, frames) =
             play(&[&[0], &[1], &[2], &[], &[], &[], &[3], &[4], &[5], &[6], &[7], &[8], &[9]]);
         assert!(frames[8..].iter().any(|frame| frame[80] > 3_000));
-        assert!(playout.late <= 3, "{}", playout.late);
+        assert!(playout.counters.late <= 3, "{}", playout.counters.late);
     }
 
     #[test]
     fn a_jump_of_timestamps_does_not_stop_the_audio() {
+        let base = base();
         let mut playout = Playout::new(0);
-        for (tick, timestamp) in
+        for (number, timestamp) in
             [0, 160, 320, 9_000_000, 9_000_160, 9_000_320, 9_000_480].into_iter().enumerate()
         {
-            playout.insert(timestamp, false, Codec::Pcmu, &[0x80; FRAME]);
-            playout.produce((tick as u64 + 1) * 160);
+            playout.insert(tick(base, number), timestamp, false, Codec::Pcmu, &[0x80; FRAME]);
+            playout.produce(tick(base, number), (number as u64 + 1) * 160);
         }
         let mut frame = [0; FRAME];
         playout.read(6 * 160, &mut frame).unwrap();
@@ -310,13 +630,15 @@ mod tests {
 
     #[test]
     fn packets_of_any_length_give_whole_frames() {
+        let base = base();
         let mut playout = Playout::new(0);
-        for tick in 0..12_u32 {
-            if tick % 3 == 0 {
-                playout.insert(tick * 160, false, Codec::Pcma, &[0x55; 480]);
+        for number in 0..12 {
+            let now = tick(base, number);
+            if number % 3 == 0 {
+                playout.insert(now, number as u32 * 160, false, Codec::Pcma, &[0x55; 480]);
             }
-            playout.produce((u64::from(tick) + 1) * 160);
+            playout.produce(now, (number as u64 + 1) * 160);
         }
-        assert_eq!((playout.late, playout.concealed), (0, 0));
+        assert_eq!((playout.counters.late, playout.counters.concealed), (0, 0));
     }
 }
