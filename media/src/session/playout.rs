@@ -32,6 +32,8 @@ pub(crate) struct Playout {
     ahead: usize,
     /// Frames since audio was made up.
     whole: u32,
+    /// Frames since the delay became longer than it should be.
+    too_long: u32,
     /// Frames since a period was inserted or left out.
     since_stretch: u32,
     /// Samples by which the peer's clock has moved against ours, millionths.
@@ -81,6 +83,7 @@ impl Playout {
             line: [0; PAST + AHEAD],
             ahead: 0,
             whole: 0,
+            too_long: 0,
             since_stretch: 0,
             drift: 0,
             suspect: None,
@@ -379,6 +382,7 @@ impl Playout {
             return FRAME;
         }
         let excess = delay - self.lateness.target();
+        self.too_long = if excess > FINE { self.too_long.saturating_add(1) } else { 0 };
         if excess >= TOLERANCE {
             self.shorten(excess);
         } else if excess <= -TOLERANCE {
@@ -386,7 +390,7 @@ impl Playout {
         }
         self.drift += i64::from(self.lateness.drift_ppm()) * FRAME as i64;
         // What is too little for a period is made up for slowly.
-        if self.since_stretch.is_multiple_of(4) && !(0..=FINE).contains(&excess) {
+        if excess < 0 || (excess > FINE && (self.is_quiet() || self.is_patience_over())) {
             self.drift -= excess.signum() * SAMPLE;
         }
         self.drift = self.drift.clamp(-2 * SAMPLE, 2 * SAMPLE);
@@ -405,20 +409,17 @@ impl Playout {
     }
 
     fn shorten(&mut self, excess: i64) {
-        let urgent = excess > URGENT;
-        let quiet = self.is_quiet();
-        let pause = match (urgent, quiet) {
-            (true, _) => 3,
-            (false, true) => 5,
-            (false, false) => 10,
-        };
-        if self.since_stretch < pause {
+        if self.since_stretch < 5 {
             return;
         }
         while self.ahead < FRAME + stretch::NEEDED {
             if !self.decode_next() {
                 return;
             }
+        }
+        let (urgent, quiet) = (excess > URGENT, self.is_quiet());
+        if !(urgent || quiet || self.is_patience_over()) {
+            return;
         }
         let Some(found) = stretch::find_ahead(&self.line[PAST..PAST + self.ahead]) else { return };
         let alike = if urgent { 0.6 } else { 0.85 };
@@ -450,9 +451,14 @@ impl Playout {
         self.counters.stretched += 1;
     }
 
-    /// Whether nothing but the noise of the line is heard now.
+    /// Whether a pause to change the delay in was waited for in vain.
+    fn is_patience_over(&self) -> bool {
+        self.too_long > PATIENCE
+    }
+
+    /// Whether nothing but the noise of the line is heard now and next.
     fn is_quiet(&self) -> bool {
-        rms(&self.line[PAST - FRAME..PAST + FRAME]) < QUIET.max(2.0 * self.concealer.noise_level())
+        rms(&self.line[PAST - FRAME..PAST + self.ahead]) < QUIET.max(2.0 * self.concealer.noise_level())
     }
 }
 
@@ -517,6 +523,9 @@ const TOLERANCE: i64 = 40;
 
 /// It may be longer by so much (2 ms) before single samples are.
 const FINE: i64 = 16;
+
+/// Delay is given up in pauses of speech. What has none is music: after so many frames (6 s) it is done anywhere.
+const PATIENCE: u32 = 300;
 
 /// So much too long (100 ms) is worth an audible correction.
 const URGENT: i64 = 800;
