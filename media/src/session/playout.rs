@@ -6,6 +6,8 @@
 //! sample to be heard, the worker's clock when it will be, and their difference, which less the transit of the
 //! quickest packet is the playout delay.
 
+mod adapt;
+
 use std::time::Instant;
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     codec::Codec,
-    dsp::{conceal::Concealer, level::rms, stretch},
+    dsp::{conceal::Concealer, stretch},
 };
 
 /// The peer's audio as a continuous signal.
@@ -369,97 +371,6 @@ impl Playout {
         let rest = skipped as i64 - dropped as i64;
         self.position = self.position.map(|position| position + rest);
     }
-
-    // ---- the delay ---------------------------------------------------------------------------------------------
-
-    /// Brings the delay nearer to what it should be. Returns how many samples the next frame takes.
-    fn adapt(&mut self) -> usize {
-        self.whole = self.whole.saturating_add(1);
-        self.since_stretch = self.since_stretch.saturating_add(1);
-        let Some(delay) = self.delay() else { return FRAME };
-        // Next to a gap nothing is bent.
-        if self.concealer.is_open() || self.whole < 2 {
-            return FRAME;
-        }
-        let excess = delay - self.lateness.target();
-        self.too_long = if excess > FINE { self.too_long.saturating_add(1) } else { 0 };
-        if excess >= TOLERANCE {
-            self.shorten(excess);
-        } else if excess <= -TOLERANCE {
-            self.lengthen(excess);
-        }
-        self.drift += i64::from(self.lateness.drift_ppm()) * FRAME as i64;
-        // What is too little for a period is made up for slowly.
-        if excess < 0 || (excess > FINE && (self.is_quiet() || self.is_patience_over())) {
-            self.drift -= excess.signum() * SAMPLE;
-        }
-        self.drift = self.drift.clamp(-2 * SAMPLE, 2 * SAMPLE);
-        let taken = match self.drift {
-            SAMPLE.. => FRAME - 1,
-            drift if drift <= -SAMPLE => FRAME + 1,
-            _ => return FRAME,
-        };
-        while self.ahead < taken + stretch::MARGIN {
-            if !self.decode_next() {
-                return FRAME;
-            }
-        }
-        self.drift += (taken as i64 - FRAME as i64) * SAMPLE;
-        taken
-    }
-
-    fn shorten(&mut self, excess: i64) {
-        if self.since_stretch < 5 {
-            return;
-        }
-        while self.ahead < FRAME + stretch::NEEDED {
-            if !self.decode_next() {
-                return;
-            }
-        }
-        let (urgent, quiet) = (excess > URGENT, self.is_quiet());
-        if !(urgent || quiet || self.is_patience_over()) {
-            return;
-        }
-        let Some(found) = stretch::find_ahead(&self.line[PAST..PAST + self.ahead]) else { return };
-        let alike = if urgent { 0.6 } else { 0.85 };
-        if (found.likeness < alike && !quiet) || excess < found.period as i64 {
-            return;
-        }
-        stretch::shorten(&mut self.line[PAST..PAST + self.ahead], found.period);
-        self.line.copy_within(PAST + found.period..PAST + self.ahead, PAST);
-        self.ahead -= found.period;
-        self.stretched();
-    }
-
-    fn lengthen(&mut self, excess: i64) {
-        let Some(found) = stretch::find_behind(&self.line[..PAST + self.ahead], PAST) else { return };
-        let alike = if excess < -(FRAME as i64) { 0.4 } else { 0.7 };
-        if self.ahead + found.period > AHEAD || (found.likeness < alike && !self.is_quiet()) {
-            return;
-        }
-        let mut inserted = [0; stretch::LONGEST];
-        stretch::lengthen(&self.line, PAST, found.period, &mut inserted);
-        self.line.copy_within(PAST..PAST + self.ahead, PAST + found.period);
-        self.line[PAST..PAST + found.period].copy_from_slice(&inserted[..found.period]);
-        self.ahead += found.period;
-        self.stretched();
-    }
-
-    fn stretched(&mut self) {
-        self.since_stretch = 0;
-        self.counters.stretched += 1;
-    }
-
-    /// Whether a pause to change the delay in was waited for in vain.
-    fn is_patience_over(&self) -> bool {
-        self.too_long > PATIENCE
-    }
-
-    /// Whether nothing but the noise of the line is heard now and next.
-    fn is_quiet(&self) -> bool {
-        rms(&self.line[PAST - FRAME..PAST + self.ahead]) < QUIET.max(2.0 * self.concealer.noise_level())
-    }
 }
 
 /// Leads from the time of arrival to the worker's clock.
@@ -517,24 +428,6 @@ const LATE_FOR: i64 = 480;
 
 /// When no packet came for so long (40 ms), they were all held up and none was lost.
 const STALL: usize = 320;
-
-/// The delay may differ by so much (5 ms) from what it should be before periods are inserted or left out.
-const TOLERANCE: i64 = 40;
-
-/// It may be longer by so much (2 ms) before single samples are.
-const FINE: i64 = 16;
-
-/// Delay is given up in pauses of speech. What has none is music: after so many frames (6 s) it is done anywhere.
-const PATIENCE: u32 = 300;
-
-/// So much too long (100 ms) is worth an audible correction.
-const URGENT: i64 = 800;
-
-/// One sample, in millionths.
-const SAMPLE: i64 = 1_000_000;
-
-/// RMS of what is never speech: −60 dBFS.
-const QUIET: f32 = 32.0;
 
 const SAMPLES_PER_SECOND: u128 = 8_000;
 
@@ -649,5 +542,37 @@ mod tests {
             playout.produce(now, (number as u64 + 1) * 160);
         }
         assert_eq!((playout.counters.late, playout.counters.concealed), (0, 0));
+    }
+
+    #[test]
+    fn no_packet_whatever_breaks_the_playout() {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut below = |end: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % end
+        };
+        let mut now = base();
+        let (mut clock, mut timestamp) = (0, 0_u32);
+        let mut playout = Playout::new(clock);
+        for _ in 0..60_000 {
+            now += Duration::from_micros(below(25_000));
+            timestamp = match below(40) {
+                0 => below(1 << 32) as u32,
+                1 => timestamp.wrapping_sub(below(20_000) as u32),
+                2 => timestamp.wrapping_add(below(20_000) as u32),
+                _ => timestamp.wrapping_add(160),
+            };
+            let payload = [below(256) as u8; 1_600];
+            let length = if below(10) == 0 { below(1_601) as usize } else { 160 };
+            playout.insert(now, timestamp, below(50) == 0, Codec::Pcmu, &payload[..length]);
+            if below(500) == 0 {
+                playout.restart();
+            }
+            if below(10) > 0 {
+                clock += FRAME as u64 * if below(300) == 0 { 1 + below(10_000) } else { 1 };
+                playout.produce(now, clock);
+            }
+            assert!(playout.ahead <= AHEAD && playout.target_ms() <= 200);
+        }
     }
 }

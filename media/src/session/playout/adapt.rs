@@ -1,0 +1,113 @@
+//! Brings the playout delay to what the network asks for, and follows the peer's clock, unheard.
+
+use super::{AHEAD, FRAME, PAST, Playout};
+use crate::dsp::{level::rms, stretch};
+
+impl Playout {
+    /// Brings the delay nearer to what it should be. Returns how many samples the next frame takes.
+    pub(super) fn adapt(&mut self) -> usize {
+        self.whole = self.whole.saturating_add(1);
+        self.since_stretch = self.since_stretch.saturating_add(1);
+        let Some(delay) = self.delay() else { return FRAME };
+        // Next to a gap nothing is bent.
+        if self.concealer.is_open() || self.whole < 2 {
+            return FRAME;
+        }
+        let excess = delay - self.lateness.target();
+        self.too_long = if excess > FINE { self.too_long.saturating_add(1) } else { 0 };
+        if excess >= TOLERANCE {
+            self.shorten(excess);
+        } else if excess <= -TOLERANCE {
+            self.lengthen(excess);
+        }
+        self.drift += i64::from(self.lateness.drift_ppm()) * FRAME as i64;
+        // What is too little for a period is made up for slowly.
+        if excess < 0 || (excess > FINE && (self.is_quiet() || self.is_patience_over())) {
+            self.drift -= excess.signum() * SAMPLE;
+        }
+        self.drift = self.drift.clamp(-2 * SAMPLE, 2 * SAMPLE);
+        let taken = match self.drift {
+            SAMPLE.. => FRAME - 1,
+            drift if drift <= -SAMPLE => FRAME + 1,
+            _ => return FRAME,
+        };
+        while self.ahead < taken + stretch::MARGIN {
+            if !self.decode_next() {
+                return FRAME;
+            }
+        }
+        self.drift += (taken as i64 - FRAME as i64) * SAMPLE;
+        taken
+    }
+
+    fn shorten(&mut self, excess: i64) {
+        if self.since_stretch < 5 {
+            return;
+        }
+        while self.ahead < FRAME + stretch::NEEDED {
+            if !self.decode_next() {
+                return;
+            }
+        }
+        let (urgent, quiet) = (excess > URGENT, self.is_quiet());
+        if !(urgent || quiet || self.is_patience_over()) {
+            return;
+        }
+        let Some(found) = stretch::find_ahead(&self.line[PAST..PAST + self.ahead]) else { return };
+        let alike = if urgent { 0.6 } else { 0.85 };
+        if (found.likeness < alike && !quiet) || excess < found.period as i64 {
+            return;
+        }
+        stretch::shorten(&mut self.line[PAST..PAST + self.ahead], found.period);
+        self.line.copy_within(PAST + found.period..PAST + self.ahead, PAST);
+        self.ahead -= found.period;
+        self.stretched();
+    }
+
+    fn lengthen(&mut self, excess: i64) {
+        let Some(found) = stretch::find_behind(&self.line[..PAST + self.ahead], PAST) else { return };
+        let alike = if excess < -(FRAME as i64) { 0.4 } else { 0.7 };
+        if self.ahead + found.period > AHEAD || (found.likeness < alike && !self.is_quiet()) {
+            return;
+        }
+        let mut inserted = [0; stretch::LONGEST];
+        stretch::lengthen(&self.line, PAST, found.period, &mut inserted);
+        self.line.copy_within(PAST..PAST + self.ahead, PAST + found.period);
+        self.line[PAST..PAST + found.period].copy_from_slice(&inserted[..found.period]);
+        self.ahead += found.period;
+        self.stretched();
+    }
+
+    fn stretched(&mut self) {
+        self.since_stretch = 0;
+        self.counters.stretched += 1;
+    }
+
+    /// Whether a pause to change the delay in was waited for in vain.
+    fn is_patience_over(&self) -> bool {
+        self.too_long > PATIENCE
+    }
+
+    /// Whether nothing but the noise of the line is heard now and next.
+    fn is_quiet(&self) -> bool {
+        rms(&self.line[PAST - FRAME..PAST + self.ahead]) < QUIET.max(2.0 * self.concealer.noise_level())
+    }
+}
+
+/// The delay may differ by so much (5 ms) from what it should be before periods are inserted or left out.
+const TOLERANCE: i64 = 40;
+
+/// It may be longer by so much (2 ms) before single samples are.
+const FINE: i64 = 16;
+
+/// Delay is given up in pauses of speech. What has none is music: after so many frames (6 s) it is done anywhere.
+const PATIENCE: u32 = 300;
+
+/// So much too long (100 ms) is worth an audible correction.
+const URGENT: i64 = 800;
+
+/// One sample, in millionths.
+const SAMPLE: i64 = 1_000_000;
+
+/// RMS of what is never speech: −60 dBFS.
+const QUIET: f32 = 32.0;
