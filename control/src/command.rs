@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media::{DigitString, PlayerId, Prompt, TapId, dsp::tone::ToneSpec, graph::recorder::Recorder};
+use media::{DigitString, MixId, PlayerId, Prompt, TapId, dsp::tone::ToneSpec, graph::recorder::Recorder};
 use signaling::{NameAddr, StatusCode, Uri};
 
 /// One party of a call. Chosen by the caller for outgoing legs (below 2^63); incoming legs get theirs from the
@@ -129,6 +129,16 @@ pub enum Command {
     Bridge(LegId),
     /// Ends the bridge this leg is in.
     Unbridge,
+    /// Lets this leg and all others in the conference hear each other; a bridge or conference it is in ends for it
+    /// first. A conference is there while somebody is in it, on one media worker.
+    Join(MixId),
+    /// Leaves the conference: the leg hears silence.
+    Leave,
+    /// Keeps what the leg says out of the conference it is or will be in, or lets it in again.
+    Mute(bool),
+    /// Sets how loud this leg hears another in their conference, as a factor from 0 to 4, also when that is muted;
+    /// `None` as everybody hears it. Forgotten when either leaves.
+    Gain(LegId, Option<f32>),
     /// Puts the peer on hold (re-INVITE with `sendonly`).
     Hold,
     /// Takes the peer off hold.

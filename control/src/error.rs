@@ -16,7 +16,8 @@ pub enum CommandError {
     NoMedia(LegId),
     /// The verb does not fit the leg's direction or state.
     WrongState(LegId),
-    /// The two legs are on different media workers; dial the second with `near` the first.
+    /// The leg to be bridged, or one in the conference to be joined, is on another media worker than this one; dial
+    /// the second with `near` the first.
     OtherWorker(LegId),
     /// Signaling refused it.
     Invite(InviteError),

@@ -1,6 +1,6 @@
 //! Everything a switchboard can tell.
 
-use media::{FinishReason, PlayerId, TapId};
+use media::{FinishReason, MixId, PlayerId, TapId};
 use signaling::{Incoming, RegistrationId, RegistrationState, StatusCode, Uri};
 
 use crate::{call_record::CallRecord, command::LegId};
@@ -67,6 +67,14 @@ pub enum EventKind {
     Bridged(LegId),
     /// The bridge ended.
     Unbridged(LegId),
+    /// The leg is in that conference.
+    Joined(MixId),
+    /// It is no longer.
+    Left(MixId),
+    /// In a conference: the peer talks, for 40 ms by now. A muted one as well.
+    TalkStarted,
+    /// It has not talked for 400 ms, or left the conference.
+    TalkStopped,
     /// The recorder of this tap is complete.
     Recorded(TapId),
     /// Last event of a leg, exactly once, with the first cause.

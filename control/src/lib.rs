@@ -1,4 +1,4 @@
-//! Telephone verbs on legs: dial, ring, answer, play, collect, record, bridge, hold, hang up.
+//! Telephone verbs on legs: dial, ring, answer, play, collect, record, bridge, hold, confer, hang up.
 //!
 //! # Law of use
 //! A [`Switchboard`] is pure: change it with one call (`handle_command`, `handle_message`, `handle_media`,

@@ -175,6 +175,8 @@ impl Switchboard {
                 }
             }
             MediaEvent::DigitsSent(_) => self.tell(id, EventKind::DigitsSent),
+            MediaEvent::TalkStarted(_) => self.tell(id, EventKind::TalkStarted),
+            MediaEvent::TalkStopped(_) => self.tell(id, EventKind::TalkStopped),
             MediaEvent::PlayStarted(_, player) => self.tell(id, EventKind::PlayStarted(player)),
             MediaEvent::PlayFinished { player, reason, played_ms, .. } => {
                 if let Some(leg) = self.legs.get_mut(&id)

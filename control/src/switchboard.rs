@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use media::{Feed, SessionId, time::soonest};
+use media::{Feed, MixId, SessionId, time::soonest};
 use signaling::{
     Cause, Endpoint, FlowId, Invite, InviteId, Question, QuestionId, Registration, RegistrationId, Source,
     StatusCode, Target, Transmit, register::bindings::Contact,
@@ -43,6 +43,8 @@ pub struct Switchboard {
     pub(crate) legs: BTreeMap<LegId, Leg>,
     pub(crate) by_invite: HashMap<InviteId, LegId>,
     pub(crate) by_session: HashMap<SessionId, LegId>,
+    /// Who is in which conference.
+    pub(crate) conferences: BTreeMap<MixId, BTreeSet<LegId>>,
     /// Deadlines of digit collections.
     pub(crate) deadlines: BTreeSet<(Instant, LegId)>,
     requests: VecDeque<MediaRequest>,
@@ -64,6 +66,7 @@ impl Switchboard {
             legs: BTreeMap::new(),
             by_invite: HashMap::new(),
             by_session: HashMap::new(),
+            conferences: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             requests: VecDeque::new(),
             events: VecDeque::new(),
@@ -166,6 +169,18 @@ impl Switchboard {
     #[must_use]
     pub fn bridged(&self, leg: LegId) -> Option<LegId> {
         self.legs.get(&leg)?.bridged
+    }
+
+    /// The conference a leg is in.
+    #[must_use]
+    pub fn conference(&self, leg: LegId) -> Option<MixId> {
+        let Feed::Mix(mix) = self.legs.get(&leg)?.heard else { return None };
+        self.conferences.get(&mix)?.contains(&leg).then_some(mix)
+    }
+
+    /// Who is in a conference, in order.
+    pub fn members(&self, mix: MixId) -> impl Iterator<Item = LegId> {
+        self.conferences.get(&mix).into_iter().flatten().copied()
     }
 
     /// Legs that exist, ending ones included.

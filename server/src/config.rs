@@ -73,7 +73,7 @@ pub struct Media {
     pub codecs: Vec<Codec>,
     /// Packet time, ms. Default 20.
     pub ptime_ms: u8,
-    /// Media threads; the engine's choice where `None`.
+    /// Media threads; the engine's choice where `None`. With a conference among the routes it is 1.
     pub workers: Option<usize>,
     /// How far the source of RTP may differ from the SDP. Default [`Latch::SameIp`].
     pub latch: Latch,
@@ -188,7 +188,7 @@ impl Config {
         for user in root.sections("user", report) {
             self.sip.read_user(user, report);
         }
-        self.routes = routes::read(root.sections("route", report), folder, report);
+        self.routes = routes::read(root.sections("route", report), folder, &mut self.media.workers, report);
         root.finish(report);
     }
 }

@@ -36,6 +36,11 @@ pub enum Application {
         /// How long it may ring.
         ring_timeout: Option<Duration>,
     },
+    /// The caller hears all others who dialled the same.
+    Conference {
+        /// How many may be in it; any number where `None`.
+        limit: Option<usize>,
+    },
     /// The caller is refused.
     Reject(StatusCode),
 }
@@ -64,6 +69,13 @@ pub enum Task {
     },
     /// See [`Application::Dial`].
     Dial(Box<Call>),
+    /// See [`Application::Conference`].
+    Conference {
+        /// What was dialled.
+        name: String,
+        /// How many may be in it.
+        limit: Option<usize>,
+    },
     /// See [`Application::Reject`].
     Reject(StatusCode),
 }
@@ -135,6 +147,7 @@ impl Application {
         match self {
             Self::Echo => Task::Echo,
             Self::Play { prompt, times } => Task::Play { prompt: Arc::clone(prompt), times: *times },
+            Self::Conference { limit } => Task::Conference { name: captures[0].to_owned(), limit: *limit },
             Self::Reject(code) => Task::Reject(*code),
             Self::Dial { target, from, ring_timeout } => {
                 let from = match from.as_ref().map(|from| calling_party(&from.expand(captures))) {

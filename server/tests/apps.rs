@@ -59,16 +59,20 @@ impl Stage {
     }
 
     fn call_on(&mut self, line: LegId, user: &str) {
+        self.call_from(0, line, user);
+    }
+
+    fn call_from(&mut self, phone: usize, line: LegId, user: &str) {
         let uri = |user: &str, node: NodeId| Uri::at(Some(user), self.world.node(node).address);
         let dial = Dial {
             target: Target::Uri(uri(user, self.server)),
-            from: NameAddr::new(uri("alice", self.phones[0])).with_display("Alice"),
+            from: NameAddr::new(uri("alice", self.phones[phone])).with_display("Alice"),
             near: None,
             credentials: None,
             headers: Vec::new(),
             ring_timeout: None,
         };
-        self.world.command(self.phones[0], line, Command::Dial(Box::new(dial))).unwrap();
+        self.world.command(self.phones[phone], line, Command::Dial(Box::new(dial))).unwrap();
     }
 
     /// Registers a phone as that user.
@@ -487,4 +491,62 @@ fn write_tone(file: &Path, ms: usize) {
         writer.write_sample((phase.sin() * 8000.0) as i16).unwrap();
     }
     writer.finalize().unwrap();
+}
+
+const CONFERENCE: &str = "[[route]]\nto = \"8[0-9]\"\napp = \"conference\"\nlimit = 3\n";
+
+/// Everybody in there has a voice; `hears_only` is what a phone hears half a second later.
+fn hears_only(stage: &mut Stage, phone: usize, voices: &[f32]) {
+    stage.listen(phone, LINE);
+    stage.world.run_for(Duration::from_millis(500));
+    let arrived = stage.world.arrived(stage.phones[phone], LINE);
+    let last = &arrived[arrived.len() - 1600..];
+    let heard: Vec<f32> = VOICES.into_iter().filter(|hz| tone_level(last, 8000, *hz) > AUDIBLE).collect();
+    assert_eq!(heard, voices, "phone {phone}");
+}
+
+const VOICES: [f32; 4] = [500.0, 900.0, 1400.0, 2000.0];
+
+#[test]
+fn callers_of_the_same_number_hear_each_other_and_not_themselves() {
+    let mut stage = Stage::new(CONFERENCE, 4);
+    for (phone, number) in [(0, "81"), (1, "81"), (2, "81"), (3, "82")] {
+        stage.call_from(phone, LINE, number);
+        stage.wait_for_answer(phone);
+        stage.say(phone, LINE, VOICES[phone]);
+    }
+    stage.world.run_for(Duration::from_millis(500));
+    hears_only(&mut stage, 0, &[VOICES[1], VOICES[2]]);
+    hears_only(&mut stage, 1, &[VOICES[0], VOICES[2]]);
+    hears_only(&mut stage, 2, &[VOICES[0], VOICES[1]]);
+    hears_only(&mut stage, 3, &[]);
+    stage.ask(1, LINE, Command::HangUp(None));
+    stage.wait_for_end(1);
+    stage.world.run_for(Duration::from_millis(500));
+    hears_only(&mut stage, 0, &[VOICES[2]]);
+    for phone in [0, 2, 3] {
+        stage.ask(phone, LINE, Command::HangUp(None));
+        stage.wait_for_end(phone);
+    }
+    stage.close();
+}
+
+#[test]
+fn a_full_conference_is_busy_until_somebody_leaves() {
+    let mut stage = Stage::new(CONFERENCE, 4);
+    for phone in 0..3 {
+        stage.call_from(phone, LINE, "81");
+        stage.wait_for_answer(phone);
+    }
+    stage.call_from(3, LINE, "81");
+    assert_eq!(stage.wait_for_end(3).code, StatusCode::BUSY_HERE);
+    stage.ask(0, LINE, Command::HangUp(None));
+    stage.wait_for_end(0);
+    stage.call_from(3, LegId(2), "81");
+    stage.wait_for_answer(3);
+    for (phone, line) in [(1, LINE), (2, LINE), (3, LegId(2))] {
+        stage.ask(phone, line, Command::HangUp(None));
+        stage.wait_for_end(phone);
+    }
+    stage.close();
 }

@@ -258,18 +258,25 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
             "2:6: route[1].to: expected a regular expression for the dialled user, found \"a)(b\": unopened group",
         ),
         ("app = \"echo\"", "1:1: route[1].to: missing; expected a regular expression for the dialled user"),
-        ("to = \"a\"", "1:1: route[1].app: missing; expected `echo`, `play`, `dial` or `reject`"),
         (
-            "to = \"a\"\napp = \"ehco\"",
-            "3:7: route[1].app: expected `echo`, `play`, `dial` or `reject`, found \"ehco\": did you mean `echo`?",
+            "to = \"a\"",
+            "1:1: route[1].app: missing; expected `echo`, `play`, `dial`, `conference` or `reject`",
         ),
         (
-            "to = \"a\"\napp = \"conference\"",
-            "3:7: route[1].app: expected `echo`, `play`, `dial` or `reject`, found \"conference\": conference is not available yet",
+            "to = \"a\"\napp = \"ehco\"",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"ehco\": did you mean `echo`?",
+        ),
+        (
+            "to = \"a\"\napp = \"conference\"\nlimit = 0",
+            "4:9: route[1].limit: expected a whole number from 1 to 1000000, found 0",
+        ),
+        (
+            "to = \"a\"\napp = \"conference\"\n[media]\nworkers = 2",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"conference\": a conference needs media.workers = 1",
         ),
         (
             "to = \"a\"\napp = \"scenario\"\nfile = \"x.js\"",
-            "3:7: route[1].app: expected `echo`, `play`, `dial` or `reject`, found \"scenario\": scenario is not available yet",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"scenario\": scenario is not available yet",
         ),
         ("to = \"a\"\napp = \"play\"", "1:1: route[1].file: missing; expected the path of a WAV file"),
         (
@@ -336,5 +343,6 @@ fn the_example_is_accepted() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../offhook.example.toml");
     let config = Config::load(&example).unwrap();
     assert_eq!(config.sip.users.len(), 2);
-    assert_eq!(config.routes.len(), 4);
+    assert_eq!(config.routes.len(), 5);
+    assert_eq!(config.media.workers, Some(1), "as there is a conference");
 }

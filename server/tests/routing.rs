@@ -26,7 +26,7 @@ fn party(router: &Router, user: &str) -> String {
             Party::User(name) => format!("user {name}"),
         },
         Task::Reject(code) => code.to_string(),
-        other @ (Task::Echo | Task::Play { .. }) => format!("{other:?}"),
+        other @ (Task::Echo | Task::Play { .. } | Task::Conference { .. }) => format!("{other:?}"),
     }
 }
 
@@ -54,6 +54,15 @@ fn an_expression_matches_the_whole_user() {
     assert!(matches!(router.task("test", is_alice), Task::Echo));
     for other in ["echo2", "xtest", "echo\n", "", "Echo"] {
         assert!(matches!(router.task(other, is_alice), Task::Reject(StatusCode::NOT_FOUND)), "{other:?}");
+    }
+}
+
+#[test]
+fn a_conference_is_named_by_what_was_dialled() {
+    let router = router("[[route]]\nto = \"conf(\\\\d+)\"\napp = \"conference\"\nlimit = 9");
+    for user in ["conf1", "conf22"] {
+        let Task::Conference { name, limit } = router.task(user, is_alice) else { panic!("{user}") };
+        assert_eq!((name.as_str(), limit), (user, Some(9)));
     }
 }
 

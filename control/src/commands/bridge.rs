@@ -35,8 +35,9 @@ impl Switchboard {
         Ok(())
     }
 
-    /// Ends the bridge of a leg, if it is in one: both hear silence.
+    /// Ends the bridge of a leg, or its part in a conference: it hears silence, and so does who it was bridged with.
     pub(crate) fn dissolve(&mut self, id: LegId) {
+        self.depart(id);
         let Some(other) = self.legs.get_mut(&id).and_then(|leg| leg.bridged.take()) else { return };
         if let Some(leg) = self.legs.get_mut(&other) {
             leg.bridged = None;

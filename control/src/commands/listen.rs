@@ -1,4 +1,5 @@
-//! Tone, silence and echo: what a leg hears that is no other leg. Each ends a bridge the leg is in.
+//! Tone, silence and echo: what a leg hears that is no other leg. Each ends a bridge or conference for the
+//! leg.
 
 use media::{Feed, dsp::tone::ToneSpec};
 

@@ -3,6 +3,7 @@
 mod answer;
 mod bridge;
 mod collect;
+mod conference;
 mod dial;
 mod dtmf;
 mod hang_up;
@@ -39,6 +40,10 @@ impl Switchboard {
             Command::StopRecord(tap) => self.stop_record(leg, tap),
             Command::Bridge(other) => self.bridge(leg, other),
             Command::Unbridge => self.unbridge(leg),
+            Command::Join(mix) => self.join(leg, mix),
+            Command::Leave => self.leave(leg),
+            Command::Mute(muted) => self.mute(leg, muted),
+            Command::Gain(source, factor) => self.gain(leg, source, factor),
             Command::Hold => self.hold(now, leg, true),
             Command::Resume => self.hold(now, leg, false),
             Command::HangUp(code) => self.hang_up(now, leg, code),

@@ -1,5 +1,6 @@
 //! What answers calls: one small state machine per call, found by the dialling plan.
 
+mod conference;
 mod dial;
 mod echo;
 mod play;
@@ -16,7 +17,12 @@ use control::{
     signaling::{Incoming, StatusCode},
 };
 
-use self::{dial::Dial, echo::Echo, play::Play};
+use self::{
+    conference::{Conferences, Member},
+    dial::Dial,
+    echo::Echo,
+    play::Play,
+};
 use crate::routing::{Router, Task};
 
 /// Gives every caller what the dialling plan says; pure, so that it answers in the simulator as on real sockets.
@@ -28,6 +34,7 @@ pub struct Attendant {
     draining: bool,
     /// Calls by their incoming leg.
     calls: BTreeMap<LegId, Call>,
+    conferences: Conferences,
     /// Which call a leg belongs to.
     owners: BTreeMap<LegId, LegId>,
     /// Deadlines of calls.
@@ -46,6 +53,7 @@ enum Running {
     Echo(Echo),
     Play(Play),
     Dial(Box<Dial>),
+    Conference(Member),
 }
 
 impl Attendant {
@@ -57,6 +65,7 @@ impl Attendant {
             country,
             draining: false,
             calls: BTreeMap::new(),
+            conferences: Conferences::default(),
             owners: BTreeMap::new(),
             deadlines: BTreeSet::new(),
         }
@@ -92,6 +101,9 @@ impl Attendant {
                 self.country,
                 switchboard,
             )))),
+            Task::Conference { name, limit } => {
+                self.conferences.begin(now, caller, name, limit, switchboard).map(Running::Conference)
+            }
             Task::Reject(code) => {
                 reject::reject(now, caller, code, switchboard);
                 None
@@ -123,7 +135,7 @@ impl App for Attendant {
         let Some(owner) = self.owners.get(&event.leg).copied() else { return };
         let Some(call) = self.calls.get_mut(&owner) else { return };
         match &mut call.task {
-            Running::Echo(_) => {}
+            Running::Echo(_) | Running::Conference(_) => {}
             Running::Play(play) => {
                 play.handle_event(now, event, switchboard);
                 self.deadlines.extend(play.poll_timeout().map(|at| (at, owner)));
@@ -133,8 +145,10 @@ impl App for Attendant {
         if matches!(event.kind, EventKind::Ended(_)) {
             self.owners.remove(&event.leg);
             call.legs -= 1;
-            if call.legs == 0 {
-                self.calls.remove(&owner);
+            if call.legs == 0
+                && let Some(Call { task: Running::Conference(member), .. }) = self.calls.remove(&owner)
+            {
+                self.conferences.end(&member);
             }
         }
     }
@@ -145,7 +159,7 @@ impl App for Attendant {
             match self.calls.get_mut(&owner).map(|call| &mut call.task) {
                 Some(Running::Play(play)) => play.handle_timeout(now, switchboard),
                 // The call ended before its deadline, or has none.
-                Some(Running::Echo(_) | Running::Dial(_)) | None => {}
+                Some(Running::Echo(_) | Running::Dial(_) | Running::Conference(_)) | None => {}
             }
         }
     }

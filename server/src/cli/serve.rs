@@ -60,7 +60,8 @@ Configuration file (TOML), every key is optional:
   password = \"...\"
   [[route]]                        # first match wins; users are reached after all routes
   to = \"9([0-9]+)\"                 # anchored regular expression for the dialled user
-  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout | reject: code
+  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout
+                                   # conference: limit | reject: code
   target = \"sip:$1@127.0.0.1:5090\" # or user:NAME
 
 HTTP: /health, /metrics (Prometheus), /api/v1/gauges (JSON).

@@ -19,18 +19,32 @@ use crate::routing::{self, Application, Route, Template};
 /// What a called party looks like.
 const TARGET: &str = "sip:USER@HOST[:PORT] or user:NAME";
 
-pub(super) fn read(sections: Vec<Section<'_>>, folder: &Path, report: &mut Report<'_>) -> Vec<Route> {
+pub(super) fn read(
+    sections: Vec<Section<'_>>,
+    folder: &Path,
+    workers: &mut Option<usize>,
+    report: &mut Report<'_>,
+) -> Vec<Route> {
     let mut prompts = Prompts { folder, loaded: BTreeMap::new() };
-    sections.into_iter().filter_map(|section| route(section, &mut prompts, report)).collect()
+    sections.into_iter().filter_map(|section| route(section, &mut prompts, workers, report)).collect()
 }
 
-fn route(mut section: Section<'_>, prompts: &mut Prompts<'_>, report: &mut Report<'_>) -> Option<Route> {
+fn route(
+    mut section: Section<'_>,
+    prompts: &mut Prompts<'_>,
+    workers: &mut Option<usize>,
+    report: &mut Report<'_>,
+) -> Option<Route> {
     const TO: &str = "a regular expression for the dialled user";
     let pattern =
         section.require("to", TO, report).and_then(|item| item.parsed(TO, report, routing::pattern));
     let known: Vec<&str> = Kind::ALL.iter().map(|(name, _)| *name).collect();
     let kind = section.require("app", &listed(&known), report).and_then(|item| {
         item.parsed(&listed(&known), report, |text| match Kind::ALL.iter().find(|(name, _)| *name == text) {
+            // A conference lives on one worker, and callers are spread over all of them.
+            Some((_, Kind::Conference)) if *workers.get_or_insert(1) > 1 => {
+                Err("a conference needs media.workers = 1".into())
+            }
             Some((_, kind)) => Ok(*kind),
             None if LATER.contains(&text) => Err(format!("{text} is not available yet")),
             None => {
@@ -44,6 +58,7 @@ fn route(mut section: Section<'_>, prompts: &mut Prompts<'_>, report: &mut Repor
         Kind::Echo => Some(Application::Echo),
         Kind::Play => play(&mut section, prompts, report),
         Kind::Dial => dial(&mut section, pattern.as_ref(), report),
+        Kind::Conference => conference(&mut section, report),
         Kind::Reject => reject(&mut section, report),
     };
     section.finish(report);
@@ -85,6 +100,14 @@ fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<
     Some(Application::Dial { target: target?, from, ring_timeout: ring_timeout.map(Duration::from_secs) })
 }
 
+fn conference(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Application> {
+    let limit = match section.take("limit") {
+        None => None,
+        Some(item) => Some(usize::try_from(item.integer(1..=1_000_000, report)?).ok()?),
+    };
+    Some(Application::Conference { limit })
+}
+
 fn reject(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Application> {
     let item = section.require("code", "a status from 400 to 699", report)?;
     let code = item.integer(400..=699, report)?;
@@ -121,13 +144,19 @@ enum Kind {
     Echo,
     Play,
     Dial,
+    Conference,
     Reject,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 4] =
-        [("echo", Self::Echo), ("play", Self::Play), ("dial", Self::Dial), ("reject", Self::Reject)];
+    const ALL: [(&'static str, Self); 5] = [
+        ("echo", Self::Echo),
+        ("play", Self::Play),
+        ("dial", Self::Dial),
+        ("conference", Self::Conference),
+        ("reject", Self::Reject),
+    ];
 }
 
 /// Applications that have a name but do not exist yet.
-const LATER: [&str; 2] = ["conference", "scenario"];
+const LATER: [&str; 1] = ["scenario"];
