@@ -22,8 +22,11 @@ impl Playout {
         }
         self.drift += i64::from(self.lateness.drift_ppm()) * FRAME as i64;
         // What is too little for a period is made up for slowly.
-        if excess < 0 || (excess > FINE && (self.is_quiet() || self.is_patience_over())) {
-            self.drift -= excess.signum() * SAMPLE;
+        if !(0..=FINE).contains(&excess) {
+            let quiet = self.is_quiet();
+            if quiet || excess < 0 || self.is_patience_over() {
+                self.drift -= excess.signum() * if quiet { SAMPLE } else { SAMPLE / 4 };
+            }
         }
         self.drift = self.drift.clamp(-2 * SAMPLE, 2 * SAMPLE);
         let taken = match self.drift {
