@@ -4,7 +4,7 @@
 //! chunks of any length and without holes. Time is counted in samples since the first one.
 
 use super::{
-    goertzel::{Bank, Bin, Hann, Sliding},
+    goertzel::{self, Bank, Bin, Hann, Sliding},
     level::DBM0_PEAK,
     tone::ToneSpec,
     tone_plan::Country,
@@ -127,7 +127,7 @@ impl Spectrum {
             .filter(|(bin, _)| **bin <= HUM)
             .map(|(&bin, power)| if bin == 0 { power / 2.0 } else { *power })
             .sum();
-        let whole = window.iter().map(|sample| sample * sample).sum();
+        let whole = goertzel::energy(window);
         Self { powers, energy: (energy - 2.0 * hum / WINDOW as f32).max(0.0), whole }
     }
 
