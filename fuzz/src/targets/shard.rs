@@ -1,5 +1,5 @@
-//! A live `Shard`: echo, bridges with and without transcoding, prompts, tones, taps and digits, while peers send
-//! whatever comes to their mind.
+//! A live `Shard`: echo, bridges with and without transcoding, mixes, prompts, tones, taps and digits, while peers
+//! send whatever comes to their mind.
 
 use std::{
     net::SocketAddr,
@@ -8,8 +8,8 @@ use std::{
 };
 
 use media::{
-    Codec, Command, DigitString, Direction, Event, Feed, Latch, PayloadFormat, Playback, PlayerId, Prompt,
-    SessionConfig, SessionId, Shard, TapId,
+    Codec, Command, DigitString, Direction, Event, Feed, Latch, MixId, PayloadFormat, Playback, PlayerId,
+    Prompt, SessionConfig, SessionId, Shard, TapId,
     dsp::tone::ToneSpec,
     graph::recorder::{Recording, recorder},
     rtcp::Compound,
@@ -176,11 +176,17 @@ impl LiveShard {
     fn act(&mut self, random: &mut Random) {
         let which = random.below(self.peers.len());
         let id = self.peers[which].id;
-        let command = match random.below(9) {
+        let command = match random.below(12) {
             0 => Command::Configure(id, Box::new(config(self.peers[which].number, random.below(100)))),
             1 => Command::Feed(id, Feed::Session(self.peers[random.below(SESSIONS)].id)),
             2 => Command::Feed(id, Feed::Silence),
             3 => Command::Feed(id, Feed::Tone(ToneSpec::continuous(1_000.0, -20.0))),
+            8 => Command::Feed(id, Feed::Mix(MixId(random.below(2) as u64))),
+            9 => Command::Mute(id, random.below(2) == 0),
+            10 => {
+                let gain = [None, Some(0.0), Some(1.0), Some(4.0), Some(f32::NAN)][random.below(5)];
+                Command::Gain(id, self.peers[random.below(SESSIONS)].id, gain)
+            }
             4 => return self.play(which),
             5 => Command::StopPlay(id, PlayerId(self.serial)),
             6 => match DigitString::parse("1,*#d.5") {
