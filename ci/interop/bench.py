@@ -97,6 +97,7 @@ def _routes(looped, once):
         {"to": "loop", "app": "play", "file": str(looped), "loop": True},
         {"to": "once", "app": "play", "file": str(once), "loop": False},
         {"to": "refused", "app": "reject", "code": 603},
+        {"to": "room-.*", "app": "conference"},
         {"to": "out-(\\d+)", "app": "dial", "target": "sip:callee@127.0.0.1:$1"},
         {"to": "tcp-(\\d+)", "app": "dial", "target": "sip:callee@127.0.0.1:$1;transport=tcp"},
     ]

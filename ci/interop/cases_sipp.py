@@ -186,6 +186,29 @@ def record_route_from_callee(bench):
     answer.finish()
 
 
+def conference(bench):
+    """three in a room hear the other two and not themselves, one in the next room hears none of them"""
+    spoken = (CALLER, 550, CALLEE)
+    parties = [bench.party(frequency) for frequency in spoken]
+    stranger = bench.party(850)
+    rooms = [("room-1", party) for party in parties] + [("room-2", stranger)]
+    calls = [bench.call("call", room, party, pause=4000) for room, party in rooms]
+    for call, (_, party) in zip(calls, rooms):
+        party.talk_to(int(call.logged("media")))
+    for call in calls:
+        call.finish()
+    for frequency, party in zip(spoken, parties):
+        heard = party.hang_up()
+        expect.continuous(f"who speaks {frequency} Hz", heard)
+        for other in spoken:
+            if other == frequency:
+                expect.no_tone(f"who speaks {frequency} Hz", heard.samples(), other)
+            else:
+                expect.tone(f"who speaks {frequency} Hz", heard.samples(), other, seconds=2.5)
+    for frequency in spoken:
+        expect.no_tone("the stranger", stranger.hang_up().samples(), frequency)
+
+
 def many_echoed(bench, tcp=False, calls=60, lost=0):
     """many calls with SIPp's own RTP stream, echoed"""
     before = bench.program.gauges()

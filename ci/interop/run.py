@@ -56,6 +56,7 @@ CASES = [
     ("sipp udp: 200 crosses the CANCEL", sipp.cancel_crosses_answer, {}),
     ("sipp udp: early media", sipp.early_media, {}),
     ("sipp udp: Record-Route from the callee", sipp.record_route_from_callee, {}),
+    ("sipp udp: conference of three", sipp.conference, {}),
     ("sipp udp: 60 calls echoed", sipp.many_echoed, {}),
     ("sipp tcp: 60 calls echoed", sipp.many_echoed, {"tcp": True}),
     ("sipp udp: 40 calls dialled", sipp.many_dialled, {}),
