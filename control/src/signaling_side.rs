@@ -116,8 +116,7 @@ impl Switchboard {
 
     fn on_confirmed(&mut self, now: Instant, id: LegId, body: Option<Body>) {
         let late = self.legs.get(&id).is_some_and(|leg| leg.answer.is_none());
-        if late && body.as_ref().is_none_or(|body| self.apply_answer(id, body).is_err()) {
-            self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, "the ACK brought no usable answer");
+        if late && !self.apply_or_drop(now, id, body.as_ref(), "the ACK brought no usable answer") {
             return;
         }
         self.tell(id, EventKind::Answered);
@@ -149,14 +148,11 @@ impl Switchboard {
     }
 
     fn on_modify_confirmed(&mut self, now: Instant, id: LegId, body: Option<Body>) {
-        if body.as_ref().is_none_or(|body| self.apply_answer(id, body).is_err()) {
-            self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, "the ACK brought no usable answer");
-        }
+        self.apply_or_drop(now, id, body.as_ref(), "the ACK brought no usable answer");
     }
 
     fn on_modified(&mut self, now: Instant, id: LegId, body: Option<Body>) {
-        if body.as_ref().is_none_or(|body| self.apply_answer(id, body).is_err()) {
-            self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, "the answer offers nothing we can use");
+        if !self.apply_or_drop(now, id, body.as_ref(), "the answer offers nothing we can use") {
             return;
         }
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -164,6 +160,15 @@ impl Switchboard {
             leg.hold.local = held;
             self.tell(id, EventKind::HoldChanged(held));
         }
+    }
+
+    /// Applies the answer the peer owes; a leg that does not get it cannot go on. Whether it does.
+    fn apply_or_drop(&mut self, now: Instant, id: LegId, body: Option<&Body>, complaint: &str) -> bool {
+        let applied = body.is_some_and(|body| self.apply_answer(id, body).is_ok());
+        if !applied {
+            self.drop_leg(now, id, StatusCode::NOT_ACCEPTABLE_HERE, complaint);
+        }
+        applied
     }
 
     fn on_modify_failed(&mut self, id: LegId, code: StatusCode) {
