@@ -127,6 +127,17 @@ impl Stage {
         self.world.node(self.server).events[found - 1].1.leg
     }
 
+    /// The peer calls, is answered and acknowledges; the To of its further requests.
+    fn call(&mut self) -> String {
+        let to = self.to();
+        self.ask("INVITE", 1, "a", &to, "application/sdp", &sdp(4000, "sendrecv"));
+        let leg = self.incoming();
+        self.world.command(self.server, leg, Command::Answer).unwrap();
+        let to = self.response(200, "INVITE").headers.get(Name::To).unwrap().to_owned();
+        self.ask("ACK", 1, "b", &to, "", "");
+        to
+    }
+
     fn told(&self, wanted: impl Fn(&EventKind) -> bool) -> usize {
         self.world.node(self.server).events.iter().filter(|(_, event)| wanted(&event.kind)).count()
     }
@@ -249,12 +260,7 @@ fn cancel_before_the_answer_gets_200_and_the_invite_487() {
 #[test]
 fn keys_from_info_are_told_and_other_infos_are_not() {
     let mut stage = Stage::new();
-    let to = stage.to();
-    stage.ask("INVITE", 1, "a", &to, "application/sdp", &sdp(4000, "sendrecv"));
-    let leg = stage.incoming();
-    stage.world.command(stage.server, leg, Command::Answer).unwrap();
-    let to = stage.response(200, "INVITE").headers.get(Name::To).unwrap().to_owned();
-    stage.ask("ACK", 1, "b", &to, "", "");
+    let to = stage.call();
     stage.ask("INFO", 2, "c", &to, "application/dtmf-relay", "Signal=5\r\nDuration=160\r\n");
     stage.response(200, "INFO");
     stage.ask("INFO", 3, "d", &to, "application/media_control+xml", "<x/>");
@@ -268,12 +274,7 @@ fn keys_from_info_are_told_and_other_infos_are_not() {
 #[test]
 fn the_old_way_of_hold_is_understood_and_ends() {
     let mut stage = Stage::new();
-    let to = stage.to();
-    stage.ask("INVITE", 1, "a", &to, "application/sdp", &sdp(4000, "sendrecv"));
-    let leg = stage.incoming();
-    stage.world.command(stage.server, leg, Command::Answer).unwrap();
-    let to = stage.response(200, "INVITE").headers.get(Name::To).unwrap().to_owned();
-    stage.ask("ACK", 1, "b", &to, "", "");
+    let to = stage.call();
     let held = sdp(4000, "sendrecv").replace("c=IN IP4 10.0.1.1", "c=IN IP4 0.0.0.0");
     stage.ask("INVITE", 2, "c", &to, "application/sdp", &held);
     stage.response(200, "INVITE");
