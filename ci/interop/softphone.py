@@ -1,6 +1,7 @@
 """baresip without a screen or a sound card: speaks a WAV file, keeps what it hears, takes orders over TCP."""
 
 import json
+import random
 import re
 import socket
 import subprocess
@@ -50,7 +51,7 @@ class Softphone:
         self._folder = Path(folder) / user
         self._folder.mkdir()
         control = free_port()
-        rtp = 10000 + free_port() % 90 * 100
+        rtp = random.randrange(10000, 19000, 100)
         modules = next((path for path in MODULES if Path(path).is_dir()), MODULES[0])
         (self._folder / "config").write_text(
             CONFIG.format(sip=free_port(), folder=self._folder, rtp=rtp, rtp_end=rtp + 98, control=control, modules=modules)
