@@ -210,7 +210,7 @@ impl Control {
         }
         let give_up = sleep(patience);
         tokio::pin!(give_up);
-        while self.switchboard.legs() > 0 || self.switchboard.gauges().client_transactions > 0 {
+        while self.switchboard.legs() > 0 || self.switchboard.open_requests() > 0 {
             tokio::select! {
                 _ = self.next() => {}
                 () = &mut give_up => break,

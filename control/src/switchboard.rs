@@ -226,6 +226,12 @@ impl Switchboard {
         self.endpoint.gauges()
     }
 
+    /// Requests of ours that wait for their final response.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.endpoint.open_requests()
+    }
+
     // ---- inside ---------------------------------------------------------------------------------------------
 
     pub(crate) fn fresh_incoming(&mut self) -> LegId {

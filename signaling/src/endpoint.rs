@@ -202,6 +202,12 @@ impl Endpoint {
         }
     }
 
+    /// Requests of ours that wait for their final response; those that are answered only absorb repetitions.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.core.unanswered()
+    }
+
     /// Tells owners what became of their requests, until there is no more news.
     pub(crate) fn drain(&mut self, now: Instant) {
         self.latest = Some(now);

@@ -95,6 +95,19 @@ fn a_call_without_loss_takes_as_many_messages_as_the_book_says() {
 }
 
 #[test]
+fn an_answered_request_only_lingers() {
+    let mut world = World::of(2);
+    let (out, inc) = establish(&mut world, call(0, 1), 0, 1);
+    world.with(0, out, |invite, now| invite.hang_up(now, None).unwrap());
+    assert_eq!(world.endpoint(0).open_requests(), 1);
+    world.wait_ended(1, inc);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.endpoint(0).open_requests(), 0);
+    assert!(world.gauges(0).client_transactions > 0);
+    world.assert_clean();
+}
+
+#[test]
 fn early_media_is_told_with_its_body() {
     let mut world = World::of(2);
     let out = world.dial(0, call(0, 1));

@@ -57,6 +57,17 @@ pub(crate) struct ClientTransaction {
     armed: Armed,
 }
 
+impl ClientTransaction {
+    /// Whether it waits for a final response, or for its way.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        match &self.machine {
+            Machine::Seeking(..) => true,
+            Machine::Invite(machine) => machine.is_unanswered(),
+            Machine::Other(machine) => machine.is_unanswered(),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Machine {
     /// Waits for the answer to its route question, until the instant.

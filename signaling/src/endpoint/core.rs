@@ -184,6 +184,11 @@ impl Core {
         self.clients.len()
     }
 
+    /// Requests of ours without a final response.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.clients.values().filter(|client| client.is_unanswered()).count()
+    }
+
     /// Requests of peers that are not over.
     pub(crate) fn server_count(&self) -> usize {
         self.servers.len()

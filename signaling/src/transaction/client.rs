@@ -75,6 +75,11 @@ impl Client {
         }
     }
 
+    /// Whether it waits for a final response.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Trying { .. } | Self::Proceeding { .. })
+    }
+
     /// When it wants to be called with [`Input::Timeout`].
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         match self {

@@ -97,6 +97,11 @@ impl ClientInvite {
         }
     }
 
+    /// Whether it waits for a final response.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Calling { .. } | Self::Proceeding { .. })
+    }
+
     /// When it wants to be called with [`Input::Timeout`].
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         match self {
