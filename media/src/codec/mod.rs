@@ -1,6 +1,16 @@
-//! Audio codecs. G.711 has no state, so encoding and decoding are functions of the codec itself.
+//! Audio codecs: what they are called, and the objects that encode and decode.
+//!
+//! A [`Codec`] is a name with its facts. An [`Encoder`] or a [`Decoder`] is one direction of one stream: it carries
+//! what the codec remembers from packet to packet. Codecs without memory also encode and decode by name alone, which
+//! lets many listeners share one payload.
 
+mod decoder;
+mod encoder;
 pub mod g711;
+mod linear16;
+
+pub use decoder::Decoder;
+pub use encoder::{Encoder, EncoderSettings};
 
 /// A codec we can encode and decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,11 +20,27 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// Uncompressed, 16 bits, mono (RFC 3551 §4.5.11).
+    L16(L16Rate),
+}
+
+/// Samples per second of [`Codec::L16`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum L16Rate {
+    /// 8,000.
+    Hz8000,
+    /// 16,000.
+    Hz16000,
 }
 
 impl Codec {
-    /// Every codec, in the order we prefer by default.
-    pub const ALL: [Self; 2] = [Self::Pcmu, Self::Pcma];
+    /// Every codec.
+    pub const ALL: &'static [Self] =
+        &[Self::Pcmu, Self::Pcma, Self::L16(L16Rate::Hz16000), Self::L16(L16Rate::Hz8000)];
+
+    /// What is offered unless somebody says otherwise, most preferred first.
+    pub const DEFAULT: &'static [Self] = &[Self::Pcmu, Self::Pcma];
 
     /// The encoding name of `a=rtpmap` (RFC 3551 §6).
     #[must_use]
@@ -22,6 +48,7 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::L16(_) => "L16",
         }
     }
 
@@ -29,16 +56,32 @@ impl Codec {
     #[must_use]
     pub fn clock_rate(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma => 8000,
+            Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => 8_000,
+            Self::L16(L16Rate::Hz16000) => 16_000,
         }
     }
 
-    /// Audio samples per second.
+    /// The rates at which it can encode and decode without a resampler in between, ascending: some of 8,000, 16,000
+    /// and 48,000 samples per second.
+    #[must_use]
+    pub fn sample_rates(self) -> &'static [u32] {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => &[8_000],
+            Self::L16(L16Rate::Hz16000) => &[16_000],
+        }
+    }
+
+    /// The highest rate of audio it carries, samples per second.
     #[must_use]
     pub fn sample_rate(self) -> u32 {
-        match self {
-            Self::Pcmu | Self::Pcma => 8000,
-        }
+        self.sample_rates().last().copied().unwrap_or(8_000)
+    }
+
+    /// The rate to encode or decode at when audio of `wanted` samples per second is at hand or asked for: the lowest
+    /// that loses nothing, or else the highest there is.
+    #[must_use]
+    pub fn rate_for(self, wanted: u32) -> u32 {
+        self.sample_rates().iter().copied().find(|&rate| rate >= wanted).unwrap_or(self.sample_rate())
     }
 
     /// The payload type that needs no `a=rtpmap` (RFC 3551 §6).
@@ -47,24 +90,44 @@ impl Codec {
         match self {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
+            Self::L16(_) => None,
         }
     }
 
     /// The codec of a static payload type.
     #[must_use]
     pub fn from_static_payload_type(payload_type: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.static_payload_type() == Some(payload_type))
+        Self::ALL.iter().copied().find(|codec| codec.static_payload_type() == Some(payload_type))
     }
 
     /// The codec of an `a=rtpmap` line. Names are compared without case (RFC 4855 §2).
     #[must_use]
     pub fn from_name(name: &str, clock_rate: u32) -> Option<Self> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|codec| codec.name().eq_ignore_ascii_case(name) && codec.clock_rate() == clock_rate)
     }
 
-    /// Samples in that many ms.
+    /// Whether a packet means the same whatever came before it, so that one payload serves many listeners and
+    /// [`encode`](Self::encode) and [`decode`](Self::decode) work without an object.
+    #[must_use]
+    pub fn is_stateless(self) -> bool {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000 | L16Rate::Hz16000) => true,
+        }
+    }
+
+    /// Bits of one sample at [`sample_rate`](Self::sample_rate); `None` where packets of equal time differ in length.
+    #[must_use]
+    pub fn bits_per_sample(self) -> Option<usize> {
+        match self {
+            Self::Pcmu | Self::Pcma => Some(8),
+            Self::L16(_) => Some(16),
+        }
+    }
+
+    /// Audio samples in that many ms at the codec's [`sample_rate`](Self::sample_rate).
     #[must_use]
     pub fn samples(self, ptime_ms: u8) -> usize {
         self.sample_rate() as usize / 1000 * usize::from(ptime_ms)
@@ -73,31 +136,44 @@ impl Codec {
     /// RTP timestamp units in that many ms.
     #[must_use]
     pub fn timestamp_units(self, ptime_ms: u8) -> u32 {
-        self.clock_rate() / 1000 * u32::from(ptime_ms)
+        self.clock_rate() * u32::from(ptime_ms) / 1000
     }
 
-    /// Encodes as many samples as fit and returns the bytes written.
+    /// The longest packet time that fits into a datagram on usual networks, ms.
+    #[must_use]
+    pub fn longest_ptime(self) -> u8 {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => 60,
+            Self::L16(L16Rate::Hz16000) => 40,
+        }
+    }
+
+    /// Encodes as many samples as fit and returns the bytes written. For codecs without memory; others write nothing.
     pub fn encode(self, samples: &[i16], out: &mut [u8]) -> usize {
         match self {
             Self::Pcmu => g711::encode(samples, out, g711::encode_ulaw),
             Self::Pcma => g711::encode(samples, out, g711::encode_alaw),
+            Self::L16(_) => linear16::encode(samples, out),
         }
     }
 
-    /// Decodes as much payload as fits and returns the samples written.
+    /// Decodes as much payload as fits and returns the samples written. For codecs without memory; others write
+    /// nothing.
     pub fn decode(self, payload: &[u8], out: &mut [i16]) -> usize {
         match self {
             Self::Pcmu => g711::decode(payload, out, g711::decode_ulaw),
             Self::Pcma => g711::decode(payload, out, g711::decode_alaw),
+            Self::L16(_) => linear16::decode(payload, out),
         }
     }
 
-    /// The payload byte of silence.
+    /// The byte that fills a payload of silence; `None` where silence has to be encoded.
     #[must_use]
-    pub fn silence(self) -> u8 {
+    pub fn silence(self) -> Option<u8> {
         match self {
-            Self::Pcmu => 0xFF,
-            Self::Pcma => 0xD5,
+            Self::Pcmu => Some(0xFF),
+            Self::Pcma => Some(0xD5),
+            Self::L16(_) => Some(0),
         }
     }
 }
@@ -114,10 +190,11 @@ mod tests {
 
     #[test]
     fn names_and_static_types_lead_back_to_the_codec() {
-        for codec in Codec::ALL {
+        for &codec in Codec::ALL {
             assert_eq!(Codec::from_name(&codec.name().to_lowercase(), codec.clock_rate()), Some(codec));
-            let payload_type = codec.static_payload_type().unwrap();
-            assert_eq!(Codec::from_static_payload_type(payload_type), Some(codec));
+            if let Some(payload_type) = codec.static_payload_type() {
+                assert_eq!(Codec::from_static_payload_type(payload_type), Some(codec));
+            }
         }
         assert_eq!(Codec::from_name("PCMU", 16_000), None);
         assert_eq!(Codec::from_static_payload_type(18), None);
@@ -125,13 +202,14 @@ mod tests {
 
     #[test]
     fn silence_decodes_to_next_to_nothing_and_is_what_zero_encodes_to() {
-        for codec in Codec::ALL {
-            let mut samples = [1_i16; 4];
-            assert_eq!(codec.decode(&[codec.silence(); 4], &mut samples), 4);
+        for &codec in Codec::ALL {
+            let Some(silence) = codec.silence() else { continue };
+            let mut samples = [1_i16; 2];
+            assert_eq!(codec.decode(&[silence; 4], &mut samples), 2);
             assert!(samples.iter().all(|&s| s.abs() <= 8), "{codec}: {samples:?}");
             let mut payload = [0; 2];
-            assert_eq!(codec.encode(&[0, 0, 0], &mut payload), 2);
-            assert_eq!(payload, [codec.silence(); 2]);
+            assert_eq!(codec.encode(&[0, 0, 0], &mut payload) * 8, 16);
+            assert_eq!(payload, [silence; 2]);
         }
     }
 
@@ -139,5 +217,22 @@ mod tests {
     fn a_frame_has_the_length_of_its_packet_time() {
         assert_eq!(Codec::Pcmu.samples(20), 160);
         assert_eq!(Codec::Pcma.timestamp_units(60), 480);
+        assert_eq!(Codec::L16(L16Rate::Hz16000).samples(10), 160);
+    }
+
+    #[test]
+    fn objects_encode_and_decode_as_the_codec_does() {
+        for &codec in Codec::ALL.iter().filter(|codec| codec.is_stateless()) {
+            let samples: Vec<i16> = (0..320).map(|n| (n * 77 % 9_000) as i16 - 4_500).collect();
+            let (mut payload, mut expected) = ([0; 1_000], [0; 1_000]);
+            let length = codec.encode(&samples, &mut expected);
+            let mut encoder = Encoder::new(codec, codec.sample_rate(), EncoderSettings::default());
+            assert_eq!(encoder.encode(&samples, &mut payload), length);
+            assert_eq!(payload, expected);
+            let mut decoder = Decoder::new(codec, codec.sample_rate());
+            let mut audio = [0; 400];
+            assert_eq!(decoder.decode(&payload[..length], &mut audio), 320);
+            assert!(!decoder.conceal(&mut audio) && !decoder.recover(&payload, &mut audio));
+        }
     }
 }

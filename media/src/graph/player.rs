@@ -23,7 +23,7 @@ impl Prompt {
         let rate = rate.clamp(*RATES.start(), *RATES.end());
         let samples = resample(samples, rate, RATE).expect("both rates are within bounds").into_boxed_slice();
         let encode = |codec: Codec| {
-            let mut payload = vec![codec.silence(); samples.len()];
+            let mut payload = vec![0; samples.len()];
             codec.encode(&samples, &mut payload);
             payload.into_boxed_slice()
         };
@@ -60,12 +60,13 @@ impl Prompt {
         Ok(Self::from_samples(&mixer.out, spec.sample_rate))
     }
 
-    /// The payload in that codec, as long as the prompt.
+    /// The payload in that codec, as long as the prompt; `None` for codecs other than G.711.
     #[must_use]
-    pub fn encoded(&self, codec: Codec) -> &[u8] {
+    pub fn encoded(&self, codec: Codec) -> Option<&[u8]> {
         match codec {
-            Codec::Pcmu => &self.pcmu,
-            Codec::Pcma => &self.pcma,
+            Codec::Pcmu => Some(&self.pcmu),
+            Codec::Pcma => Some(&self.pcma),
+            Codec::L16(_) => None,
         }
     }
 
@@ -284,7 +285,7 @@ mod tests {
             writer.finalize().unwrap();
             let prompt = Prompt::from_wav(file.get_ref()).unwrap();
             assert_eq!(prompt.samples(), [12_288; 160], "{bits} {format:?}");
-            assert_eq!(prompt.encoded(Codec::Pcma).len(), 160);
+            assert_eq!(prompt.encoded(Codec::Pcma).unwrap().len(), 160);
             assert_eq!(prompt.duration_ms(), 20);
         }
     }

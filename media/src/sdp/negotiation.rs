@@ -29,7 +29,7 @@ pub struct Capabilities {
 impl Default for Capabilities {
     fn default() -> Self {
         Self {
-            codecs: Codec::ALL.to_vec(),
+            codecs: Codec::DEFAULT.to_vec(),
             ptime_ms: 20,
             telephone_event: true,
             rtcp_mux: true,

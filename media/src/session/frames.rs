@@ -270,7 +270,7 @@ impl Session {
         } else if self.fade.is_pending() || !self.taps.is_empty() {
             self.send_audio(position, |_, _| {}, out);
         } else {
-            let silence = [self.config.send.codec.silence(); MAX_FRAME];
+            let silence = [self.config.send.codec.silence().unwrap_or(0); MAX_FRAME];
             if self.egress.packets().is_multiple_of(RELAX_EVERY) {
                 self.egress.relax(self.frame as u64);
             }
@@ -297,9 +297,11 @@ impl Session {
                 out,
             );
         } else {
-            let mut payload = [codec.silence(); MAX_FRAME];
+            let mut payload = [codec.silence().unwrap_or(0); MAX_FRAME];
             player.advance(self.frame, |prompt, part, at| {
-                payload[at..at + part.len()].copy_from_slice(&prompt.encoded(codec)[part]);
+                if let Some(encoded) = prompt.encoded(codec) {
+                    payload[at..at + part.len()].copy_from_slice(&encoded[part]);
+                }
             });
             self.send_payload(position, &payload[..self.frame], out);
         }

@@ -1,0 +1,70 @@
+//! From payload to audio.
+
+use super::Codec;
+
+/// One stream of one codec, decoded. Nothing is allocated after [`new`](Self::new).
+#[derive(Debug)]
+pub struct Decoder {
+    codec: Codec,
+    rate: u32,
+    memory: Memory,
+}
+
+/// What is remembered from packet to packet.
+#[derive(Debug)]
+enum Memory {
+    None,
+}
+
+impl Decoder {
+    /// A decoder to mono audio of `rate` samples per second, or of what [`Codec::rate_for`] makes of it.
+    #[must_use]
+    pub fn new(codec: Codec, rate: u32) -> Self {
+        let memory = match codec {
+            Codec::Pcmu | Codec::Pcma | Codec::L16(_) => Memory::None,
+        };
+        Self { codec, rate: codec.rate_for(rate), memory }
+    }
+
+    /// What it decodes.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Samples per second of what it writes.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Decodes one packet and returns the samples written: 0 if it is damaged, never more than `out` holds.
+    pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        match self.memory {
+            Memory::None => self.codec.decode(payload, out),
+        }
+    }
+
+    /// Makes up audio where a packet is missing, as the codec itself knows how to. `false`: it does not, `out` is as it
+    /// was. Multiples of 2.5 ms.
+    pub fn conceal(&mut self, _out: &mut [i16]) -> bool {
+        match self.memory {
+            Memory::None => false,
+        }
+    }
+
+    /// Reads what the packet after a lost one tells about the lost one, which was as long as `out`. `false`: nothing,
+    /// `out` is as it was.
+    pub fn recover(&mut self, _next_payload: &[u8], _out: &mut [i16]) -> bool {
+        match self.memory {
+            Memory::None => false,
+        }
+    }
+
+    /// Forgets what came before: another stream follows.
+    pub fn reset(&mut self) {
+        match self.memory {
+            Memory::None => {}
+        }
+    }
+}
