@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::{config::SessionConfig, dsp::tone::ToneSpec, graph::player::Prompt, graph::recorder::Recorder};
+use crate::{
+    config::SessionConfig, dsp::tone::ToneSpec, graph::player::Prompt, graph::recorder::Recorder,
+    shard::Moving,
+};
 
-/// One session: worker number, slot and generation, so that a late command never reaches a successor.
+/// One session: the worker and slot it was opened on, and a generation, so that a late command never reaches a
+/// successor. The name stays when the session moves to another worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(u64);
 
@@ -15,13 +19,13 @@ impl SessionId {
         Self((u64::from(worker) << 56) | (u64::from(generation & 0x00FF_FFFF) << 32) | u64::from(slot))
     }
 
-    /// Number of the worker that owns the session.
+    /// Number of the worker the session was opened on.
     #[must_use]
     pub fn worker(self) -> u8 {
         (self.0 >> 56) as u8
     }
 
-    /// Index of the session within its worker.
+    /// Index of the session within that worker.
     #[must_use]
     pub fn slot(self) -> u32 {
         self.0 as u32
@@ -122,6 +126,12 @@ pub enum Command {
     Tap(SessionId, TapId, Box<Recorder>),
     /// Ends a tap: its recorder is finished and dropped.
     Untap(SessionId, TapId),
+    /// Takes the session out of its shard as it is, answered by [`crate::Event::Released`]. An engine does this itself
+    /// when sessions of different workers are to hear each other.
+    Release(SessionId),
+    /// Takes a released session in, at that free slot; its id stays. Both shards were made with the same time, and
+    /// the slot is one with the same sub-slot of the frame as the one before ([`crate::Slots::allocate_beside`]).
+    Adopt(SessionId, u32, Box<Moving>),
     /// Ends the session. Answered by exactly one [`crate::Event::Closed`], the last event of this id.
     Close(SessionId),
 }
@@ -141,6 +151,8 @@ impl Command {
             | Self::SendDigits(id, _)
             | Self::Tap(id, _, _)
             | Self::Untap(id, _)
+            | Self::Release(id)
+            | Self::Adopt(id, _, _)
             | Self::Close(id) => *id,
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     command::{PlayerId, SessionId, TapId},
+    shard::Moving,
     stats::SessionStats,
 };
 
@@ -55,6 +56,8 @@ pub enum Event {
     },
     /// A tap is finished; nothing more is written to its recorder.
     TapEnded(SessionId, TapId),
+    /// The session left its shard ([`crate::Command::Release`]) and waits to be adopted by another.
+    Released(SessionId, Box<Moving>),
     /// Last event of a session, with what it measured.
     Closed(SessionId, Box<SessionStats>),
 }
@@ -75,6 +78,7 @@ impl Event {
             | Self::PlayStarted(id, _)
             | Self::PlayFinished { session: id, .. }
             | Self::TapEnded(id, _)
+            | Self::Released(id, _)
             | Self::Closed(id, _) => *id,
         }
     }

@@ -39,5 +39,5 @@ pub use graph::{
     recorder::{Recorder, Recording, Track},
 };
 pub use sdp::negotiation::{Capabilities, Negotiation};
-pub use shard::{Channel, Shard, ShardConfig, Slots, Transmit};
+pub use shard::{Channel, Moving, Shard, ShardConfig, Slots, Transmit};
 pub use stats::{SessionStats, ShardStats};

@@ -2,6 +2,7 @@
 
 mod mixes;
 mod output;
+mod passage;
 mod random;
 mod slots;
 
@@ -14,6 +15,7 @@ use mixes::Mixes;
 pub(crate) use mixes::Seat;
 pub(crate) use output::Output;
 pub use output::{Channel, Transmit};
+pub use passage::Moving;
 pub(crate) use random::Random;
 pub use slots::Slots;
 
@@ -61,6 +63,10 @@ pub struct Shard {
     odd: usize,
     /// Slots of sessions that hold packets back.
     holding: Vec<u32>,
+    /// Sessions that came from other shards and sit in other slots than their ids say, in order.
+    guests: Vec<(SessionId, u32)>,
+    /// Slots of sessions whose company changed since the last beat.
+    unsettled: Vec<u32>,
     mixes: Mixes,
     output: Output,
     random: Random,
@@ -83,6 +89,8 @@ impl Shard {
             open: 0,
             odd: 0,
             holding: Vec::with_capacity(config.sessions),
+            guests: Vec::new(),
+            unsettled: Vec::new(),
             mixes: Mixes::default(),
             output,
             random: Random::new(config.seed),
@@ -97,6 +105,10 @@ impl Shard {
             self.open(now, id, *config);
             return;
         }
+        if let Command::Adopt(_, slot, moving) = command {
+            self.adopt(now, slot, *moving);
+            return;
+        }
         let Some(index) = self.index(command.session()) else {
             self.stats.stale_commands += 1;
             return;
@@ -104,7 +116,7 @@ impl Shard {
         let beat = self.beat_at(now);
         let Some(session) = &mut self.sessions[index] else { return };
         match command {
-            Command::Open(..) => {}
+            Command::Open(..) | Command::Adopt(..) => {}
             Command::Configure(_, config) => {
                 self.odd -= usize::from(session.is_odd());
                 session.configure(now, *config);
@@ -139,6 +151,7 @@ impl Shard {
                 session.untap(Some(tap), &mut self.output);
                 self.refresh(index, beat);
             }
+            Command::Release(_) => self.release(index),
             Command::Close(_) => self.close(now, index),
         }
     }
@@ -178,6 +191,7 @@ impl Shard {
     /// Moves the grid on to `now`. Call it every [`BEAT`]; a call that is late by less than a frame makes up for
     /// the beats between, a later one skips what is over.
     pub fn handle_beat(&mut self, now: Instant) {
+        self.settle(now);
         let current = self.beat_at(now);
         if current <= self.beat {
             return;
@@ -237,8 +251,12 @@ impl Shard {
     // ---- sessions ----------------------------------------------------------------------------------------------
 
     fn index(&self, id: SessionId) -> Option<usize> {
-        let session = self.sessions.get(id.slot() as usize)?.as_ref()?;
-        (session.id() == id && id.worker() == self.worker).then_some(id.slot() as usize)
+        let at_home = self.sessions.get(id.slot() as usize).and_then(Option::as_ref);
+        if at_home.is_some_and(|session| session.id() == id) {
+            return Some(id.slot() as usize);
+        }
+        let place = self.guests.binary_search_by_key(&id, |&(guest, _)| guest).ok()?;
+        Some(self.guests[place].1 as usize)
     }
 
     fn open(&mut self, now: Instant, id: SessionId, config: crate::config::SessionConfig) {
@@ -268,9 +286,7 @@ impl Shard {
     fn close(&mut self, now: Instant, index: usize) {
         let beat = self.beat_at(now);
         let Some(mut session) = self.sessions[index].take() else { return };
-        self.open -= 1;
-        self.odd -= usize::from(session.is_odd());
-        self.holding.retain(|&slot| slot as usize != index);
+        self.forget(index, &session);
         for &listener in session.listeners() {
             if let Some(listener) = self.index(listener).and_then(|index| self.sessions[index].as_mut()) {
                 listener.set_feed(Feed::Silence);
@@ -462,19 +478,7 @@ impl Shard {
     fn run_beat(&mut self, beat: u64, now: Instant) {
         let phase = (beat % SLOTS) as usize;
         for index in (phase..self.sessions.len()).step_by(SLOTS as usize) {
-            let Some(session) = &mut self.sessions[index] else { continue };
-            let said = session.look_after(beat, now, &mut self.output);
-            if let (Some(seat), Some(said)) = (session.seat(), said) {
-                let id = session.id();
-                match self.mixes.contribute(seat, beat, &said) {
-                    Some(Talk::Started) => self.output.event(Event::TalkStarted(id)),
-                    Some(Talk::Stopped) => self.output.event(Event::TalkStopped(id)),
-                    None => {}
-                }
-            }
-            if let Some(edge) = session.expire_digit(now, &mut self.output) {
-                self.pass_key_on(index, edge);
-            }
+            self.look_after(index, beat, now);
         }
         self.send_frames(phase, beat, now);
         // Frames of 10 and 30 ms are due half-way between, too.
@@ -483,27 +487,52 @@ impl Shard {
         }
     }
 
+    /// What a session says, once per tick.
+    fn look_after(&mut self, index: usize, beat: u64, now: Instant) {
+        let Some(session) = &mut self.sessions[index] else { return };
+        if !session.is_tick(beat) {
+            return;
+        }
+        let said = session.look_after(beat, now, &mut self.output);
+        if let (Some(seat), Some(said)) = (session.seat(), said) {
+            let id = session.id();
+            match self.mixes.contribute(seat, beat, &said) {
+                Some(Talk::Started) => self.output.event(Event::TalkStarted(id)),
+                Some(Talk::Stopped) => self.output.event(Event::TalkStopped(id)),
+                None => {}
+            }
+        }
+        if let Some(edge) = session.expire_digit(now, &mut self.output) {
+            self.pass_key_on(index, edge);
+        }
+    }
+
     fn send_frames(&mut self, phase: usize, beat: u64, now: Instant) {
         for index in (phase..self.sessions.len()).step_by(SLOTS as usize) {
-            let Some(session) = &self.sessions[index] else { continue };
-            if !session.is_due(beat) {
-                continue;
-            }
-            let length = session.frame_samples();
-            let heard = match session.wants() {
-                Wants::Nothing => Heard::Nothing,
-                Wants::Said(source, from) => self
-                    .said(source, from, length)
-                    .map_or(Heard::Nothing, |(frame, next)| Heard::Said(frame, next)),
-                Wants::Mix(seat, codec) => match self.mixes.hear(seat, beat, length, codec) {
-                    Mixed::Silence => Heard::Nothing,
-                    Mixed::Payload(payload) => Heard::Payload(payload),
-                    Mixed::Audio(frame) => Heard::Mixed(frame),
-                },
-            };
-            if let Some(session) = &mut self.sessions[index] {
-                self.stats.skipped_frames += session.send_frame(beat, now, heard, &mut self.output);
-            }
+            self.send_frame(index, beat, now);
+        }
+    }
+
+    /// What a session hears, when its frame is due.
+    fn send_frame(&mut self, index: usize, beat: u64, now: Instant) {
+        let Some(session) = &self.sessions[index] else { return };
+        if !session.is_due(beat) {
+            return;
+        }
+        let length = session.frame_samples();
+        let heard = match session.wants() {
+            Wants::Nothing => Heard::Nothing,
+            Wants::Said(source, from) => self
+                .said(source, from, length)
+                .map_or(Heard::Nothing, |(frame, next)| Heard::Said(frame, next)),
+            Wants::Mix(seat, codec) => match self.mixes.hear(seat, beat, length, codec) {
+                Mixed::Silence => Heard::Nothing,
+                Mixed::Payload(payload) => Heard::Payload(payload),
+                Mixed::Audio(frame) => Heard::Mixed(frame),
+            },
+        };
+        if let Some(session) = &mut self.sessions[index] {
+            self.stats.skipped_frames += session.send_frame(beat, now, heard, &mut self.output);
         }
     }
 

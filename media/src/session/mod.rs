@@ -74,6 +74,10 @@ pub struct Session {
     listeners: Vec<SessionId>,
     taps: Vec<Tap>,
     last_tick: Option<u64>,
+    /// Sub-slot of the frame in which the session sends.
+    phase: u64,
+    /// The last beat it saw in the shard it came from.
+    settled: u64,
     skipped: u64,
     late: u64,
     /// Of playouts that are over.
@@ -127,6 +131,8 @@ impl Session {
             listeners: Vec::with_capacity(4),
             taps: Vec::with_capacity(2),
             last_tick: None,
+            phase: u64::from(id.slot()) % SLOTS,
+            settled: 0,
             skipped: 0,
             late: 0,
             played_out: PlayoutCounters::default(),
@@ -203,19 +209,38 @@ impl Session {
         }
     }
 
-    /// Sub-slot of the frame in which the session sends.
-    fn phase(&self) -> u64 {
-        u64::from(self.id.slot()) % SLOTS
-    }
-
     /// The worker's grid in samples, as this session counts: a multiple of the frame when it is due.
     fn clock(&self, beat: u64) -> u64 {
-        (beat - self.phase()) * BEAT_SAMPLES
+        (beat - self.phase) * BEAT_SAMPLES
     }
 
     /// Whether a frame of ours is due at that beat.
     pub(crate) fn is_due(&self, beat: u64) -> bool {
-        self.clock(beat).is_multiple_of(self.frame as u64)
+        beat > self.settled && self.clock(beat).is_multiple_of(self.frame as u64)
+    }
+
+    /// Whether it is to be looked after at that beat.
+    pub(crate) fn is_tick(&self, beat: u64) -> bool {
+        beat > self.settled && self.sends_in(beat % SLOTS)
+    }
+
+    /// Whether that is its sub-slot.
+    pub(crate) fn sends_in(&self, phase: u64) -> bool {
+        self.phase == phase
+    }
+
+    /// All up to that beat is done, in whichever shard.
+    pub(crate) fn settle(&mut self, beat: u64) {
+        self.settled = self.settled.max(beat);
+    }
+
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// Whether it holds packets of its source back.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.relay.is_holding()
     }
 
     /// Samples of a packet of ours.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::command::SessionId;
+use crate::{command::SessionId, time::SLOTS};
 
 /// Hands out session ids; the lowest free slot of a worker first, so that sessions lie close together.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ impl Slots {
     pub fn allocate(&mut self, worker: u8, near: Option<SessionId>) -> Option<SessionId> {
         let number = near.map_or(worker, SessionId::worker);
         let worker = self.workers.get_mut(usize::from(number))?;
+        if worker.generations.len() - worker.free.len() >= self.capacity as usize {
+            return None;
+        }
         let slot = match worker.free.pop_first() {
             Some(slot) => slot,
             None if worker.generations.len() < self.capacity as usize => {
@@ -38,6 +41,23 @@ impl Slots {
             }
             None => return None,
         };
+        Some(SessionId::new(number, slot, worker.generations[slot as usize]))
+    }
+
+    /// A free slot of `worker` for a session that moves there from `seat`, with the same sub-slot of the frame.
+    /// Moving may use a few slots more than there are for opening.
+    pub fn allocate_beside(&mut self, seat: SessionId, number: u8) -> Option<SessionId> {
+        let worker = self.workers.get_mut(usize::from(number))?;
+        let fits = |slot: &u32| u64::from(*slot) % SLOTS == u64::from(seat.slot()) % SLOTS;
+        let mut found = worker.free.iter().copied().find(fits);
+        while found.is_none() && worker.generations.len() < seats(self.capacity as usize) {
+            let slot = worker.generations.len() as u32;
+            worker.generations.push(0);
+            worker.free.insert(slot);
+            found = Some(slot).filter(fits);
+        }
+        let slot = found?;
+        worker.free.remove(&slot);
         Some(SessionId::new(number, slot, worker.generations[slot as usize]))
     }
 
@@ -66,6 +86,11 @@ impl Slots {
     }
 }
 
+/// Slots of a worker that opens so many sessions: those that move there need some of their own.
+pub(crate) fn seats(sessions: usize) -> usize {
+    sessions + sessions / 4 + 4 * SLOTS as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +109,24 @@ mod tests {
         let third = slots.allocate(0, None).unwrap();
         assert_eq!((third.slot(), third.generation()), (0, 1));
         assert_ne!(third, first);
+    }
+
+    #[test]
+    fn a_session_that_moves_gets_a_slot_with_its_sub_slot_even_where_nothing_can_be_opened() {
+        let mut slots = Slots::new(2, 3);
+        let seats: Vec<_> = (0..3).map(|_| slots.allocate(0, None).unwrap()).collect();
+        for _ in 0..3 {
+            slots.allocate(1, None).unwrap();
+        }
+        assert_eq!(slots.allocate(1, None), None);
+        let moved = slots.allocate_beside(seats[2], 1).unwrap();
+        assert_eq!((moved.worker(), moved.slot() % 4), (1, 2));
+        assert_ne!(moved.slot(), 2);
+        assert_eq!(slots.allocate(1, None), None, "the slots between are for those who move");
+        slots.release(seats[2]);
+        slots.release(moved);
+        let back = slots.allocate_beside(moved, 0).unwrap();
+        assert_eq!((back.slot(), back.generation()), (2, 1));
     }
 
     #[test]

@@ -44,6 +44,10 @@ type Arriving = (SessionId, Channel, SocketAddr, Vec<u8>);
 
 pub(crate) struct World {
     pub(crate) shard: Shard,
+    /// Another worker's, where sessions can move to.
+    pub(crate) second: Shard,
+    /// Where the sessions sit that ever moved.
+    seats: BTreeMap<SessionId, SessionId>,
     pub(crate) now: Instant,
     pub(crate) base: Instant,
     pub(crate) dice: Dice,
@@ -63,13 +67,15 @@ impl World {
         let base = base();
         Self {
             shard: Shard::new(ShardConfig { worker: 0, seed, sessions: 16 }, base),
+            second: Shard::new(ShardConfig { worker: 1, seed: !seed, sessions: 16 }, base),
+            seats: BTreeMap::new(),
             now: base,
             base,
             dice: Dice::new(seed),
             peers: Vec::new(),
             sent: BTreeMap::new(),
             events: Vec::new(),
-            slots: Slots::new(1, 256),
+            slots: Slots::new(2, 256),
             arriving: BTreeMap::new(),
             arrivals: 0,
             next_beat: base + BEAT,
@@ -91,7 +97,44 @@ impl World {
     }
 
     pub(crate) fn release(&mut self, id: SessionId) {
-        self.slots.release(id);
+        self.slots.release(self.seats.remove(&id).unwrap_or(id));
+    }
+
+    /// Whether the session lives on the second shard.
+    pub(crate) fn is_away(&self, id: SessionId) -> bool {
+        self.seats.get(&id).is_some_and(|seat| seat.worker() == 1)
+    }
+
+    fn home(&mut self, id: SessionId) -> &mut Shard {
+        if self.is_away(id) { &mut self.second } else { &mut self.shard }
+    }
+
+    /// Moves sessions together to the other shard.
+    pub(crate) fn move_over(&mut self, ids: &[SessionId]) {
+        let now = self.now;
+        for &id in ids {
+            self.home(id).handle_command(now, Command::Release(id));
+        }
+        self.drain();
+        let mut released = Vec::new();
+        let events = std::mem::take(&mut self.events);
+        for (at, event) in events {
+            if let Event::Released(_, moving) = event {
+                released.push(moving)
+            } else {
+                self.events.push((at, event))
+            }
+        }
+        assert_eq!(released.len(), ids.len());
+        for moving in released {
+            let id = moving.id();
+            let before = self.seats.get(&id).copied().unwrap_or(id);
+            let seat = self.slots.allocate_beside(before, 1 - before.worker()).expect("slots suffice");
+            self.slots.release(before);
+            self.seats.insert(id, seat);
+            self.home(id).handle_command(now, Command::Adopt(id, seat.slot(), moving));
+        }
+        self.drain();
     }
 
     pub(crate) fn peer(&mut self, id: SessionId) -> &mut Peer {
@@ -99,7 +142,8 @@ impl World {
     }
 
     pub(crate) fn command(&mut self, command: Command) {
-        self.shard.handle_command(self.now, command);
+        let now = self.now;
+        self.home(command.session()).handle_command(now, command);
         self.drain();
     }
 
@@ -134,10 +178,12 @@ impl World {
                 self.speak();
             } else if arrival == Some(next) {
                 if let Some((_, (id, channel, from, mut bytes))) = self.arriving.pop_first() {
-                    self.shard.handle_datagram(self.now, id, channel, from, &mut bytes);
+                    let now = self.now;
+                    self.home(id).handle_datagram(now, id, channel, from, &mut bytes);
                 }
             } else {
                 self.shard.handle_beat(self.now);
+                self.second.handle_beat(self.now);
                 while self.next_beat + self.late <= self.now {
                     self.next_beat += BEAT;
                 }
@@ -177,17 +223,19 @@ impl World {
     }
 
     fn drain(&mut self) {
-        while let Some(transmit) = self.shard.poll_transmit() {
-            self.sent.entry(transmit.session).or_default().push(Sent {
-                at: self.now,
-                channel: transmit.channel,
-                destination: transmit.destination,
-                locked: transmit.locked,
-                bytes: transmit.bytes.to_vec(),
-            });
-        }
-        while let Some(event) = self.shard.poll_event() {
-            self.events.push((self.now, event));
+        for shard in [&mut self.shard, &mut self.second] {
+            while let Some(transmit) = shard.poll_transmit() {
+                self.sent.entry(transmit.session).or_default().push(Sent {
+                    at: self.now,
+                    channel: transmit.channel,
+                    destination: transmit.destination,
+                    locked: transmit.locked,
+                    bytes: transmit.bytes.to_vec(),
+                });
+            }
+            while let Some(event) = shard.poll_event() {
+                self.events.push((self.now, event));
+            }
         }
     }
 }
