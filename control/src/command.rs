@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media::{DigitString, MixId, PlayerId, Prompt, TapId, dsp::tone::ToneSpec, graph::recorder::Recorder};
+use media::{
+    DigitString, MixId, PlayerId, Prompt, TapId, dsp::tone_script::ToneScript, graph::recorder::Recorder,
+};
 use signaling::{NameAddr, StatusCode, Uri};
 
 /// One party of a call. Chosen by the caller for outgoing legs (below 2^63); incoming legs get theirs from the
@@ -110,8 +112,8 @@ pub enum Command {
     Play(Play),
     /// Stops the playback, if that one is running.
     StopPlay(PlayerId),
-    /// Lets the leg hear a tone instead of its feed.
-    Tone(ToneSpec),
+    /// Lets the leg hear a tone, cadence or script instead of its feed; [`Command::tone`] makes one.
+    Tone(Arc<ToneScript>),
     /// Lets the leg hear silence: ends `Tone` and `Echo`.
     Silence,
     /// Lets the leg hear itself.
@@ -145,4 +147,12 @@ pub enum Command {
     Resume,
     /// Ends the leg in whatever state it is. The status goes with it where SIP has a place for it.
     HangUp(Option<StatusCode>),
+}
+
+impl Command {
+    /// Lets the leg hear a tone, cadence or script.
+    #[must_use]
+    pub fn tone(tone: impl Into<ToneScript>) -> Self {
+        Self::Tone(Arc::new(tone.into()))
+    }
 }

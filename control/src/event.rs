@@ -51,6 +51,8 @@ pub enum EventKind {
     Collected(String, CollectEnd),
     /// All digits were sent.
     DigitsSent,
+    /// The tone was heard to its end.
+    ToneEnded,
     /// The first frame of a playback left.
     PlayStarted(PlayerId),
     /// A playback ended; ms heard.

@@ -175,6 +175,7 @@ impl Switchboard {
                 }
             }
             MediaEvent::DigitsSent(_) => self.tell(id, EventKind::DigitsSent),
+            MediaEvent::ToneEnded(_) => self.tell(id, EventKind::ToneEnded),
             MediaEvent::TalkStarted(_) => self.tell(id, EventKind::TalkStarted),
             MediaEvent::TalkStopped(_) => self.tell(id, EventKind::TalkStopped),
             MediaEvent::PlayStarted(_, player) => self.tell(id, EventKind::PlayStarted(player)),

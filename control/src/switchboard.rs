@@ -279,8 +279,10 @@ impl Switchboard {
     pub(crate) fn hear(&mut self, id: LegId, feed: Feed) -> Result<(), CommandError> {
         let session = self.session(id)?;
         let leg = self.leg(id)?;
-        if leg.heard != feed {
-            leg.heard = feed;
+        // A tone that ends can be asked for again.
+        let ends = matches!(&feed, Feed::Tone(script) if script.length_ms().is_some());
+        if ends || leg.heard != feed {
+            leg.heard = feed.clone();
             self.media(media::Command::Feed(session, feed));
         }
         Ok(())

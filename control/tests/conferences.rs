@@ -44,7 +44,7 @@ impl Stage {
             stage.phones.push(phone);
             let leg = stage.connect(phone);
             stage.legs.push(leg);
-            let tone = Command::Tone(ToneSpec::continuous(voice, -10.0));
+            let tone = Command::tone(ToneSpec::continuous(voice, -10.0));
             stage.world.command(phone, LINE, tone).unwrap();
             stage.world.listen(phone, LINE).unwrap();
         }

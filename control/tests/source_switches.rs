@@ -55,7 +55,7 @@ fn switch(
         0..=2 => world.command(server, leg, Command::Bridge(other)),
         3..=5 => world.command(server, leg, Command::Play(Play { player, prompt, times })),
         6 => world.command(server, leg, Command::StopPlay(player)),
-        7 => world.command(server, leg, Command::Tone(ToneSpec::continuous(425.0, -13.0))),
+        7 => world.command(server, leg, Command::tone(ToneSpec::continuous(425.0, -13.0))),
         8 => world.command(server, leg, Command::Echo),
         9 => world.command(server, leg, Command::Unbridge),
         10 => {
@@ -77,7 +77,7 @@ fn run(seed: u64, link: Link, switches: usize) {
     let phones = [(world.add_node("alice", config()), LegId(1)), (world.add_node("bob", config()), LegId(1))];
     let legs = phones.map(|(phone, line)| call(&mut world, phone, server, line));
     for (phone, line) in phones {
-        world.command(phone, line, Command::Tone(ToneSpec::continuous(600.0, -13.0))).unwrap();
+        world.command(phone, line, Command::tone(ToneSpec::continuous(600.0, -13.0))).unwrap();
     }
     let nodes = [server, phones[0].0, phones[1].0];
     for (from, to) in nodes.iter().flat_map(|from| nodes.iter().map(move |to| (*from, *to))) {

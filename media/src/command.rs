@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    config::SessionConfig, dsp::tone::ToneSpec, graph::player::Prompt, graph::recorder::Recorder,
+    config::SessionConfig, dsp::tone_script::ToneScript, graph::player::Prompt, graph::recorder::Recorder,
     shard::Moving,
 };
 
@@ -58,7 +58,7 @@ pub struct TapId(pub u64);
 pub struct MixId(pub u64);
 
 /// What one session hears: exactly one of these at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Feed {
     /// Packets of silence, so that the stream and NAT bindings stay alive.
     #[default]
@@ -67,8 +67,16 @@ pub enum Feed {
     Session(SessionId),
     /// Everybody else in a mix, who hear this session as well: the feed is the membership.
     Mix(MixId),
-    /// A generated tone or cadence. The on-phase comes first.
-    Tone(ToneSpec),
+    /// A generated tone, cadence or sequence of them, from its beginning. After its end there is silence.
+    Tone(Arc<ToneScript>),
+}
+
+impl Feed {
+    /// A tone, cadence or script.
+    #[must_use]
+    pub fn tone(tone: impl Into<ToneScript>) -> Self {
+        Self::Tone(Arc::new(tone.into()))
+    }
 }
 
 /// A prompt to play.

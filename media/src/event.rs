@@ -41,6 +41,8 @@ pub enum Event {
     TalkStarted(SessionId),
     /// It has not talked for 400 ms, or left the mix.
     TalkStopped(SessionId),
+    /// A [`crate::Feed::Tone`] was heard to its end; silence follows.
+    ToneEnded(SessionId),
     /// The first frame of a playback left.
     PlayStarted(SessionId, PlayerId),
     /// A playback ended; `played_ms` of it left.
@@ -73,6 +75,7 @@ impl Event {
             | Self::DigitDown(id, _)
             | Self::DigitUp(id, _, _)
             | Self::DigitsSent(id)
+            | Self::ToneEnded(id)
             | Self::TalkStarted(id)
             | Self::TalkStopped(id)
             | Self::PlayStarted(id, _)

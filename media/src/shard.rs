@@ -308,9 +308,9 @@ impl Shard {
         if matches!(feed, Feed::Mix(_)) && feed == before {
             return;
         }
-        session.set_feed(feed);
+        session.set_feed(feed.clone());
         self.unlink(id, before, beat);
-        self.change_seat(id, index, feed, beat);
+        self.change_seat(id, index, feed.clone(), beat);
         if let Feed::Session(source) = feed
             && let Some(source) = self.index(source)
             && let Some(session) = &mut self.sessions[source]

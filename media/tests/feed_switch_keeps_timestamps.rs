@@ -172,7 +172,7 @@ fn another_codec_or_packet_time_is_decoded_and_encoded_anew() {
 fn a_tone_goes_on_through_a_hold_and_the_clock_does_too() {
     let mut world = World::new(5);
     let a = world.party(A, 0x20);
-    world.command(Command::Feed(a, Feed::Tone(ToneSpec::continuous(425.0, -10.0))));
+    world.command(Command::Feed(a, Feed::tone(ToneSpec::continuous(425.0, -10.0))));
     world.run_ms(500);
     let held = SessionConfig { direction: Direction::Inactive, ..config(A) };
     world.command(Command::Configure(a, Box::new(held)));
@@ -372,7 +372,7 @@ impl Switching {
                 self.world.command(Command::Feed(id, Feed::Session(source)));
             }
             10 => self.world.command(Command::Feed(id, Feed::Silence)),
-            11 => self.world.command(Command::Feed(id, Feed::Tone(ToneSpec::continuous(425.0, -13.0)))),
+            11 => self.world.command(Command::Feed(id, Feed::tone(ToneSpec::continuous(425.0, -13.0)))),
             12 => {
                 let direction =
                     [Direction::SendRecv, Direction::SendOnly, Direction::Inactive, Direction::RecvOnly]

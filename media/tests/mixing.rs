@@ -183,7 +183,7 @@ fn a_member_that_closes_or_listens_elsewhere_is_gone_for_the_others() {
     let (mut world, ids) = conference(&VOICES);
     world.run_ms(500);
     world.command(Command::Close(ids[3]));
-    world.command(Command::Feed(ids[2], Feed::Tone(ToneSpec::continuous(425.0, -13.0))));
+    world.command(Command::Feed(ids[2], Feed::tone(ToneSpec::continuous(425.0, -13.0))));
     world.run_ms(100);
     let since = world.now;
     world.run_ms(400);

@@ -79,7 +79,7 @@ fn random_calls(seed: u64, moves: bool) -> (World, Outcome) {
                 world.command(Command::SendDigits(b, Box::new(digits)));
             }
             7 => world.peer(a).press(dice.below(12) as u8, 8),
-            _ => world.command(Command::Feed(b, Feed::Tone(ToneSpec::continuous(425.0, -13.0)))),
+            _ => world.command(Command::Feed(b, Feed::tone(ToneSpec::continuous(425.0, -13.0)))),
         }
         // In the middle of a beat, too.
         world.run_ms(20 + dice.below(90));

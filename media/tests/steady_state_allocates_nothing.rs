@@ -144,7 +144,7 @@ fn playback_and_tones() {
             let playback = Playback { prompt: Arc::clone(&prompt), times: None };
             bench.command(Command::Play(id, PlayerId(1), Box::new(playback)));
         } else {
-            bench.command(Command::Feed(id, Feed::Tone(ToneSpec::continuous(425.0, -13.0))));
+            bench.command(Command::Feed(id, Feed::tone(ToneSpec::continuous(425.0, -13.0))));
         }
     }
     let (allocations, sent) = bench.measure(|| {});

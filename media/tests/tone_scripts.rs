@@ -8,8 +8,17 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,60}") {
-        if let Err(error) = ToneScript::parse(&text) {
-            prop_assert!(error.position <= text.len());
+        for read in [ToneScript::parse(&text), text.parse()] {
+            if let Err(error) = read {
+                prop_assert!(error.position <= text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn lists_that_are_read_are_written_as_scripts(text in "(!?[1-9][0-9]{0,3}([+*][1-9][0-9]{0,2})?(@-[1-9])?/[1-9][0-9]{0,3},?){1,8}") {
+        if let Ok(script) = text.parse::<ToneScript>() {
+            prop_assert_eq!(script.to_string().parse(), Ok(script));
         }
     }
 

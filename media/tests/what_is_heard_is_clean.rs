@@ -53,7 +53,7 @@ fn prompts_and_tones_begin_and_end_without_a_click() {
     world.run_ms(1_011);
     world.command(Command::StopPlay(a, PlayerId(1)));
     world.run_ms(300);
-    world.command(Command::Feed(a, Feed::Tone(ToneSpec::continuous(425.0, -13.0))));
+    world.command(Command::Feed(a, Feed::tone(ToneSpec::continuous(425.0, -13.0))));
     world.run_ms(1_007);
     world.command(play(2));
     world.run_ms(1_000);

@@ -141,7 +141,7 @@ impl Stage {
     }
 
     fn say(&mut self, phone: usize, leg: LegId, hz: f32) {
-        self.ask(phone, leg, Command::Tone(ToneSpec::continuous(hz, -10.0)));
+        self.ask(phone, leg, Command::tone(ToneSpec::continuous(hz, -10.0)));
     }
 
     /// Records what a phone hears from now on.

@@ -60,7 +60,7 @@ impl Puppet {
 }
 
 fn voice(hz: f32) -> Command {
-    Command::Tone(ToneSpec::continuous(hz, -13.0))
+    Command::tone(ToneSpec::continuous(hz, -13.0))
 }
 
 impl App for Puppet {

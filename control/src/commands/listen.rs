@@ -1,12 +1,14 @@
 //! Tone, silence and echo: what a leg hears that is no other leg. Each ends a bridge or conference for the
 //! leg.
 
-use media::{Feed, dsp::tone::ToneSpec};
+use std::sync::Arc;
+
+use media::{Feed, dsp::tone_script::ToneScript};
 
 use crate::{command::LegId, error::CommandError, switchboard::Switchboard};
 
 impl Switchboard {
-    pub(crate) fn tone(&mut self, id: LegId, tone: ToneSpec) -> Result<(), CommandError> {
+    pub(crate) fn tone(&mut self, id: LegId, tone: Arc<ToneScript>) -> Result<(), CommandError> {
         self.listen(id, Feed::Tone(tone))
     }
 

@@ -95,7 +95,7 @@ pub fn everything_in_one_call(mut stage: impl Stage) {
     s.command(ALICE, LINE, Command::Resume).unwrap();
     wait_kind(s, SERVER, caller, "Resumed", |kind| matches!(kind, EventKind::Resumed));
     wait_kind(s, ALICE, LINE, "HoldChanged", |kind| matches!(kind, EventKind::HoldChanged(false)));
-    s.command(BOB, callee, Command::Tone(ToneSpec::continuous(1100.0, -13.0))).unwrap();
+    s.command(BOB, callee, Command::tone(ToneSpec::continuous(1100.0, -13.0))).unwrap();
     talk(s, ALICE, LINE, 1500.0, 1000);
 
     // The callee hangs up; the server ends the other side.

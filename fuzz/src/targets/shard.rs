@@ -155,7 +155,7 @@ impl LiveShard {
             Feed::Session(ids[4]),
             Feed::Session(ids[3]),
             Feed::Silence,
-            Feed::Tone(ToneSpec::continuous(425.0, -10.0)),
+            Feed::tone(ToneSpec::continuous(425.0, -10.0)),
             Feed::Session(ids[0]),
         ];
         for (id, feed) in ids.into_iter().zip(feeds) {
@@ -180,7 +180,7 @@ impl LiveShard {
             0 => Command::Configure(id, Box::new(config(self.peers[which].number, random.below(100)))),
             1 => Command::Feed(id, Feed::Session(self.peers[random.below(SESSIONS)].id)),
             2 => Command::Feed(id, Feed::Silence),
-            3 => Command::Feed(id, Feed::Tone(ToneSpec::continuous(1_000.0, -20.0))),
+            3 => Command::Feed(id, Feed::tone(ToneSpec::continuous(1_000.0, -20.0))),
             8 => Command::Feed(id, Feed::Mix(MixId(random.below(2) as u64))),
             9 => Command::Mute(id, random.below(2) == 0),
             10 => {

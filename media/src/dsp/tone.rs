@@ -139,7 +139,7 @@ impl ToneGenerator {
 
 /// A point turning on a circle: one complex multiplication per sample, no sine.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Oscillator {
+pub(in crate::dsp) struct Oscillator {
     amplitude: f64,
     x: f64,
     y: f64,
@@ -148,7 +148,7 @@ pub(super) struct Oscillator {
 }
 
 impl Oscillator {
-    pub(super) fn of(hz: f32, level_dbm0: f32, rate: u32) -> Self {
+    pub(in crate::dsp) fn of(hz: f32, level_dbm0: f32, rate: u32) -> Self {
         let peak = f64::from(DBM0_PEAK) * 10_f64.powf(f64::from(level_dbm0) / 20.0);
         Self::new(f64::from(hz), peak, f64::from(rate))
     }
@@ -163,21 +163,21 @@ impl Oscillator {
         Self { amplitude, x: 1.0, y: 0.0, cos, sin }
     }
 
-    pub(super) fn advance(&mut self) -> f64 {
+    pub(in crate::dsp) fn advance(&mut self) -> f64 {
         let sample = self.amplitude * self.y;
         (self.x, self.y) = (self.x * self.cos - self.y * self.sin, self.x * self.sin + self.y * self.cos);
         sample
     }
 
     /// Keeps rounding errors from growing over hours.
-    pub(super) fn renormalise(&mut self) {
+    pub(in crate::dsp) fn renormalise(&mut self) {
         let scale = 1.5 - 0.5 * (self.x * self.x + self.y * self.y);
         self.x *= scale;
         self.y *= scale;
     }
 }
 
-pub(super) const RAMP_MS: u32 = 3;
+pub(in crate::dsp) const RAMP_MS: u32 = 3;
 
 #[cfg(test)]
 mod tests {

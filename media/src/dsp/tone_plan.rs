@@ -64,6 +64,11 @@ impl Country {
 }
 
 impl ToneSpec {
+    /// How loud each of one or two frequencies of a network tone is, dBm0. A pair sums up to 3 dB more.
+    pub(super) fn usual_level(frequencies: [f32; 2]) -> f32 {
+        if frequencies[1] > 0.0 { -16.0 } else { -13.0 }
+    }
+
     /// What a caller hears while the other phone rings.
     #[must_use]
     pub fn ringback(country: Country) -> Self {
@@ -101,8 +106,7 @@ struct Tone([f32; 2], [u16; 8]);
 
 impl Tone {
     fn spec(&self) -> ToneSpec {
-        // A pair sums up to 3 dB more.
-        let level_dbm0 = if self.0[1] > 0.0 { -16.0 } else { -13.0 };
+        let level_dbm0 = ToneSpec::usual_level(self.0);
         ToneSpec { frequencies: self.0, level_dbm0, cadence_ms: self.1 }
     }
 }

@@ -181,8 +181,8 @@ impl Session {
         if self.player.is_some() || !self.sends() {
             return Wants::Nothing;
         }
-        match (self.feed, self.seat) {
-            (Feed::Session(source), _) if self.path == Path::Decoded => Wants::Said(source, self.read_from),
+        match (&self.feed, self.seat) {
+            (&Feed::Session(source), _) if self.path == Path::Decoded => Wants::Said(source, self.read_from),
             (Feed::Mix(_), Some(seat)) => {
                 let mixes_more = self.fade.is_pending() || !self.taps.is_empty();
                 Wants::Mix(seat, (!mixes_more).then_some(self.config.send.codec))
@@ -258,15 +258,7 @@ impl Session {
         } else if let Heard::Payload(payload) = heard {
             self.send_payload(position, payload, out);
         } else if self.tone.is_some() {
-            self.send_audio(
-                position,
-                |session, samples| {
-                    if let Some(tone) = &mut session.tone {
-                        tone.fill(samples);
-                    }
-                },
-                out,
-            );
+            self.send_tone(position, out);
         } else if self.fade.is_pending() || !self.taps.is_empty() {
             self.send_audio(position, |_, _| {}, out);
         } else {
@@ -275,6 +267,19 @@ impl Session {
                 self.egress.relax(self.frame as u64);
             }
             self.send_payload(position, &silence[..self.frame], out);
+        }
+    }
+
+    fn send_tone(&mut self, position: u64, out: &mut Output) {
+        let fill = |session: &mut Self, samples: &mut [i16]| {
+            if let Some(tone) = &mut session.tone {
+                tone.fill(samples);
+            }
+        };
+        self.send_audio(position, fill, out);
+        if self.tone.as_ref().is_some_and(|tone| tone.is_finished()) {
+            self.tone = None;
+            out.event(Event::ToneEnded(self.id));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     codec::Codec,
     command::{Feed, PlayerId, SessionId, TapId},
     config::SessionConfig,
+    dsp::tone_script::ScriptGenerator,
     dtmf::DigitSender,
     event::{Event, FinishReason},
     graph::{
@@ -59,7 +60,7 @@ pub struct Session {
     seat: Option<Seat>,
     /// A mix is not to hear it.
     muted: bool,
-    tone: Option<Tone>,
+    tone: Option<Box<ScriptGenerator>>,
     player: Option<Player>,
     fade: Fade,
     digits: DigitSender,
@@ -171,7 +172,7 @@ impl Session {
     /// What the session hears when nothing is played.
     #[must_use]
     pub fn feed(&self) -> Feed {
-        self.feed
+        self.feed.clone()
     }
 
     /// What it measured so far.
@@ -281,13 +282,13 @@ impl Session {
         if let Some(tone) = &mut self.tone
             && self.player.is_none()
         {
-            self.fade.start(|out| tone.fill(out));
+            self.fade.start(|out| _ = tone.fill(out));
         }
-        self.feed = feed;
-        self.tone = match feed {
-            Feed::Tone(spec) => Some(Tone::new(spec)),
+        self.tone = match &feed {
+            Feed::Tone(script) => Some(Box::new(ScriptGenerator::new(**script, TONE_RATE))),
             Feed::Silence | Feed::Session(_) | Feed::Mix(_) => None,
         };
+        self.feed = feed;
         self.set_path(Path::None);
     }
 
@@ -358,7 +359,7 @@ impl Session {
         if let Some(tone) = &mut self.tone
             && self.player.is_none()
         {
-            self.fade.start(|next| tone.fill(next));
+            self.fade.start(|next| _ = tone.fill(next));
         }
         self.stop_play(FinishReason::Replaced, out);
         self.player = Some(player);
@@ -452,7 +453,7 @@ impl std::fmt::Display for Session {
             write!(f, " → jitter {} ms → conceal", playout.target_ms())?;
         }
         f.write_str("; heard ")?;
-        match (&self.player, self.feed, self.path) {
+        match (&self.player, &self.feed, self.path) {
             (Some(player), ..) => write!(f, "{:?}", player.prompt())?,
             (None, Feed::Silence, _) | (None, Feed::Session(_), Path::None) => f.write_str("silence")?,
             (None, Feed::Mix(mix), _) => write!(f, "mix {} → encode", mix.0)?,
@@ -484,6 +485,9 @@ fn normal_ptime(ptime_ms: u8) -> u8 {
         _ => 20,
     }
 }
+
+/// Samples per second of generated tones.
+const TONE_RATE: u32 = 8_000;
 
 /// Samples of a beat at 8 kHz.
 const BEAT_SAMPLES: u64 = BEAT.as_millis() as u64 * 8;

@@ -235,7 +235,7 @@ impl Dial {
         let rings = self.callees.iter().any(|callee| callee.ringing && !callee.ended);
         if rings && self.caller.early {
             if self.caller.hears != Hears::Ringback
-                && ask(now, self.caller.leg, Command::Tone(ToneSpec::ringback(self.country)), switchboard)
+                && ask(now, self.caller.leg, Command::tone(ToneSpec::ringback(self.country)), switchboard)
             {
                 self.caller.hears = Hears::Ringback;
             }

@@ -129,7 +129,7 @@ impl Menu {
         match kind {
             // The caller is connected already, so its phone makes no ringback: we do.
             EventKind::Progress(StatusCode::RINGING, false) => {
-                self.ask(now, caller, Command::Tone(ToneSpec::ringback(Country::Us)), switchboard);
+                self.ask(now, caller, Command::tone(ToneSpec::ringback(Country::Us)), switchboard);
                 self.facts.push_back(Fact::Ringback);
             }
             EventKind::Answered => {

@@ -147,7 +147,7 @@ impl Phone {
                 self.ask(now, Command::Answer, switchboard)
             }
             Order::Reject(code) => self.ask(now, Command::Reject(code), switchboard),
-            Order::Say(tone) => self.ask(now, Command::Tone(tone), switchboard),
+            Order::Say(tone) => self.ask(now, Command::tone(tone), switchboard),
             Order::Hush => self.ask(now, Command::Silence, switchboard),
             Order::Play(prompt) => {
                 self.ask(now, Command::Play(Play { player: PLAYER, prompt, times: Some(1) }), switchboard)
