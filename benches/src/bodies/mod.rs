@@ -2,6 +2,7 @@
 
 pub mod dialog;
 pub mod g711;
+pub mod g722;
 pub mod playout;
 pub mod prompt;
 pub mod relay;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Body> {
     let mut bodies: Vec<Body> = [
         dialog::all(),
         g711::all(),
+        g722::all(),
         playout::all(),
         prompt::all(),
         relay::all(),

@@ -1,6 +1,6 @@
 //! From payload to audio.
 
-use super::Codec;
+use super::{Codec, g722};
 
 /// One stream of one codec, decoded. Nothing is allocated after [`new`](Self::new).
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum Memory {
     None,
+    G722(g722::Decoder),
 }
 
 impl Decoder {
@@ -21,6 +22,7 @@ impl Decoder {
     #[must_use]
     pub fn new(codec: Codec, rate: u32) -> Self {
         let memory = match codec {
+            Codec::G722 => Memory::G722(g722::Decoder::new()),
             Codec::Pcmu | Codec::Pcma | Codec::L16(_) => Memory::None,
         };
         Self { codec, rate: codec.rate_for(rate), memory }
@@ -40,8 +42,9 @@ impl Decoder {
 
     /// Decodes one packet and returns the samples written: 0 if it is damaged, never more than `out` holds.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
-        match self.memory {
+        match &mut self.memory {
             Memory::None => self.codec.decode(payload, out),
+            Memory::G722(decoder) => decoder.decode(payload, out),
         }
     }
 
@@ -49,7 +52,7 @@ impl Decoder {
     /// was. Multiples of 2.5 ms.
     pub fn conceal(&mut self, _out: &mut [i16]) -> bool {
         match self.memory {
-            Memory::None => false,
+            Memory::None | Memory::G722(_) => false,
         }
     }
 
@@ -57,14 +60,15 @@ impl Decoder {
     /// `out` is as it was.
     pub fn recover(&mut self, _next_payload: &[u8], _out: &mut [i16]) -> bool {
         match self.memory {
-            Memory::None => false,
+            Memory::None | Memory::G722(_) => false,
         }
     }
 
     /// Forgets what came before: another stream follows.
     pub fn reset(&mut self) {
-        match self.memory {
+        match &mut self.memory {
             Memory::None => {}
+            Memory::G722(decoder) => *decoder = g722::Decoder::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From audio to payload.
 
-use super::Codec;
+use super::{Codec, g722};
 
 /// One stream of one codec, encoded. Nothing is allocated after [`new`](Self::new).
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Encoder {
 #[derive(Debug)]
 enum Memory {
     None,
+    G722(g722::Encoder),
 }
 
 /// How to encode, as far as the codec has a choice.
@@ -48,6 +49,7 @@ impl Encoder {
     #[must_use]
     pub fn new(codec: Codec, rate: u32, _settings: EncoderSettings) -> Self {
         let memory = match codec {
+            Codec::G722 => Memory::G722(g722::Encoder::new()),
             Codec::Pcmu | Codec::Pcma | Codec::L16(_) => Memory::None,
         };
         Self { codec, rate: codec.rate_for(rate), memory }
@@ -67,29 +69,36 @@ impl Encoder {
 
     /// Encodes one packet of 10 to 60 ms and returns the bytes written; 0: nothing is to be sent.
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> usize {
-        match self.memory {
+        match &mut self.memory {
             Memory::None => self.codec.encode(samples, out),
+            Memory::G722(encoder) => encoder.encode(samples, out),
         }
     }
 
     /// Continues the stream of another encoder of the same codec and rate, as if it had encoded it. `false`: it cannot.
     pub fn adopt(&mut self, other: &Self) -> bool {
-        match self.memory {
-            Memory::None => self.codec == other.codec && self.rate == other.rate,
+        match (&mut self.memory, &other.memory) {
+            (Memory::None, Memory::None) => self.codec == other.codec && self.rate == other.rate,
+            (Memory::G722(encoder), Memory::G722(other)) => {
+                encoder.clone_from(other);
+                true
+            }
+            (Memory::None | Memory::G722(_), _) => false,
         }
     }
 
     /// How many of 100 packets get lost on the way, as the peer reports.
     pub fn set_expected_loss(&mut self, _percent: u8) {
         match self.memory {
-            Memory::None => {}
+            Memory::None | Memory::G722(_) => {}
         }
     }
 
     /// Forgets what came before: another stream follows.
     pub fn reset(&mut self) {
-        match self.memory {
+        match &mut self.memory {
             Memory::None => {}
+            Memory::G722(encoder) => *encoder = g722::Encoder::new(),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod decoder;
 mod encoder;
 pub mod g711;
+pub mod g722;
 mod linear16;
 
 pub use decoder::Decoder;
@@ -20,6 +21,8 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722 at 64 kbit/s, 16 kHz.
+    G722,
     /// Uncompressed, 16 bits, mono (RFC 3551 §4.5.11).
     L16(L16Rate),
 }
@@ -37,7 +40,7 @@ pub enum L16Rate {
 impl Codec {
     /// Every codec.
     pub const ALL: &'static [Self] =
-        &[Self::Pcmu, Self::Pcma, Self::L16(L16Rate::Hz16000), Self::L16(L16Rate::Hz8000)];
+        &[Self::Pcmu, Self::Pcma, Self::G722, Self::L16(L16Rate::Hz16000), Self::L16(L16Rate::Hz8000)];
 
     /// What is offered unless somebody says otherwise, most preferred first.
     pub const DEFAULT: &'static [Self] = &[Self::Pcmu, Self::Pcma];
@@ -48,6 +51,7 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
             Self::L16(_) => "L16",
         }
     }
@@ -56,7 +60,8 @@ impl Codec {
     #[must_use]
     pub fn clock_rate(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => 8_000,
+            // RFC 3551 §4.5.2: G.722 counts pairs of samples, by an old mistake.
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16(L16Rate::Hz8000) => 8_000,
             Self::L16(L16Rate::Hz16000) => 16_000,
         }
     }
@@ -67,7 +72,7 @@ impl Codec {
     pub fn sample_rates(self) -> &'static [u32] {
         match self {
             Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => &[8_000],
-            Self::L16(L16Rate::Hz16000) => &[16_000],
+            Self::G722 | Self::L16(L16Rate::Hz16000) => &[16_000],
         }
     }
 
@@ -90,6 +95,7 @@ impl Codec {
         match self {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
+            Self::G722 => Some(9),
             Self::L16(_) => None,
         }
     }
@@ -115,6 +121,7 @@ impl Codec {
     pub fn is_stateless(self) -> bool {
         match self {
             Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000 | L16Rate::Hz16000) => true,
+            Self::G722 => false,
         }
     }
 
@@ -123,6 +130,7 @@ impl Codec {
     pub fn bits_per_sample(self) -> Option<usize> {
         match self {
             Self::Pcmu | Self::Pcma => Some(8),
+            Self::G722 => Some(4),
             Self::L16(_) => Some(16),
         }
     }
@@ -143,7 +151,7 @@ impl Codec {
     #[must_use]
     pub fn longest_ptime(self) -> u8 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => 60,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16(L16Rate::Hz8000) => 60,
             Self::L16(L16Rate::Hz16000) => 40,
         }
     }
@@ -153,6 +161,7 @@ impl Codec {
         match self {
             Self::Pcmu => g711::encode(samples, out, g711::encode_ulaw),
             Self::Pcma => g711::encode(samples, out, g711::encode_alaw),
+            Self::G722 => 0,
             Self::L16(_) => linear16::encode(samples, out),
         }
     }
@@ -163,6 +172,7 @@ impl Codec {
         match self {
             Self::Pcmu => g711::decode(payload, out, g711::decode_ulaw),
             Self::Pcma => g711::decode(payload, out, g711::decode_alaw),
+            Self::G722 => 0,
             Self::L16(_) => linear16::decode(payload, out),
         }
     }
@@ -173,6 +183,7 @@ impl Codec {
         match self {
             Self::Pcmu => Some(0xFF),
             Self::Pcma => Some(0xD5),
+            Self::G722 => None,
             Self::L16(_) => Some(0),
         }
     }
