@@ -1,5 +1,7 @@
 //! From audio to payload.
 
+#[cfg(feature = "opus")]
+use super::opus;
 use super::{Codec, g722};
 
 /// One stream of one codec, encoded. Nothing is allocated after [`new`](Self::new).
@@ -15,6 +17,8 @@ pub struct Encoder {
 enum Memory {
     None,
     G722(g722::Encoder),
+    #[cfg(feature = "opus")]
+    Opus(opus::Encoder),
 }
 
 /// How to encode, as far as the codec has a choice.
@@ -47,12 +51,19 @@ impl Default for EncoderSettings {
 impl Encoder {
     /// An encoder of mono audio of `rate` samples per second, or of what [`Codec::rate_for`] makes of it.
     #[must_use]
-    pub fn new(codec: Codec, rate: u32, _settings: EncoderSettings) -> Self {
+    pub fn new(codec: Codec, rate: u32, settings: EncoderSettings) -> Self {
+        let rate = codec.rate_for(rate);
         let memory = match codec {
             Codec::G722 => Memory::G722(g722::Encoder::new()),
+            #[cfg(feature = "opus")]
+            Codec::Opus => Memory::Opus(opus::Encoder::new(rate, settings)),
+            #[cfg(not(feature = "opus"))]
+            Codec::Opus => Memory::None,
             Codec::Pcmu | Codec::Pcma | Codec::L16(_) => Memory::None,
         };
-        Self { codec, rate: codec.rate_for(rate), memory }
+        #[cfg(not(feature = "opus"))]
+        let EncoderSettings { .. } = settings;
+        Self { codec, rate, memory }
     }
 
     /// What it encodes to.
@@ -72,6 +83,8 @@ impl Encoder {
         match &mut self.memory {
             Memory::None => self.codec.encode(samples, out),
             Memory::G722(encoder) => encoder.encode(samples, out),
+            #[cfg(feature = "opus")]
+            Memory::Opus(encoder) => encoder.encode(samples, out),
         }
     }
 
@@ -83,15 +96,20 @@ impl Encoder {
                 encoder.clone_from(other);
                 true
             }
-            (Memory::None | Memory::G722(_), _) => false,
+            #[cfg(feature = "opus")]
+            (Memory::Opus(encoder), Memory::Opus(other)) => encoder.adopt(other),
+            _ => false,
         }
     }
 
     /// How many of 100 packets get lost on the way, as the peer reports.
-    pub fn set_expected_loss(&mut self, _percent: u8) {
-        match self.memory {
-            Memory::None | Memory::G722(_) => {}
+    pub fn set_expected_loss(&mut self, percent: u8) {
+        #[cfg(feature = "opus")]
+        if let Memory::Opus(encoder) = &mut self.memory {
+            encoder.set_expected_loss(percent);
         }
+        #[cfg(not(feature = "opus"))]
+        let _ = percent;
     }
 
     /// Forgets what came before: another stream follows.
@@ -99,6 +117,8 @@ impl Encoder {
         match &mut self.memory {
             Memory::None => {}
             Memory::G722(encoder) => *encoder = g722::Encoder::new(),
+            #[cfg(feature = "opus")]
+            Memory::Opus(encoder) => encoder.reset(),
         }
     }
 }

@@ -9,6 +9,8 @@ mod encoder;
 pub mod g711;
 pub mod g722;
 mod linear16;
+#[cfg(feature = "opus")]
+pub mod opus;
 
 pub use decoder::Decoder;
 pub use encoder::{Encoder, EncoderSettings};
@@ -23,6 +25,8 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s, 16 kHz.
     G722,
+    /// Opus, mono both ways; stereo is understood. Needs the feature `opus`.
+    Opus,
     /// Uncompressed, 16 bits, mono (RFC 3551 §4.5.11).
     L16(L16Rate),
 }
@@ -39,8 +43,15 @@ pub enum L16Rate {
 
 impl Codec {
     /// Every codec.
-    pub const ALL: &'static [Self] =
-        &[Self::Pcmu, Self::Pcma, Self::G722, Self::L16(L16Rate::Hz16000), Self::L16(L16Rate::Hz8000)];
+    pub const ALL: &'static [Self] = &[
+        #[cfg(feature = "opus")]
+        Self::Opus,
+        Self::Pcmu,
+        Self::Pcma,
+        Self::G722,
+        Self::L16(L16Rate::Hz16000),
+        Self::L16(L16Rate::Hz8000),
+    ];
 
     /// What is offered unless somebody says otherwise, most preferred first.
     pub const DEFAULT: &'static [Self] = &[Self::Pcmu, Self::Pcma];
@@ -52,6 +63,7 @@ impl Codec {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
+            Self::Opus => "opus",
             Self::L16(_) => "L16",
         }
     }
@@ -63,6 +75,8 @@ impl Codec {
             // RFC 3551 §4.5.2: G.722 counts pairs of samples, by an old mistake.
             Self::Pcmu | Self::Pcma | Self::G722 | Self::L16(L16Rate::Hz8000) => 8_000,
             Self::L16(L16Rate::Hz16000) => 16_000,
+            // RFC 7587 §4.1.
+            Self::Opus => 48_000,
         }
     }
 
@@ -73,6 +87,7 @@ impl Codec {
         match self {
             Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000) => &[8_000],
             Self::G722 | Self::L16(L16Rate::Hz16000) => &[16_000],
+            Self::Opus => &[8_000, 16_000, 48_000],
         }
     }
 
@@ -96,7 +111,7 @@ impl Codec {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
             Self::G722 => Some(9),
-            Self::L16(_) => None,
+            Self::Opus | Self::L16(_) => None,
         }
     }
 
@@ -121,7 +136,7 @@ impl Codec {
     pub fn is_stateless(self) -> bool {
         match self {
             Self::Pcmu | Self::Pcma | Self::L16(L16Rate::Hz8000 | L16Rate::Hz16000) => true,
-            Self::G722 => false,
+            Self::G722 | Self::Opus => false,
         }
     }
 
@@ -131,6 +146,7 @@ impl Codec {
         match self {
             Self::Pcmu | Self::Pcma => Some(8),
             Self::G722 => Some(4),
+            Self::Opus => None,
             Self::L16(_) => Some(16),
         }
     }
@@ -151,7 +167,7 @@ impl Codec {
     #[must_use]
     pub fn longest_ptime(self) -> u8 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16(L16Rate::Hz8000) => 60,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Opus | Self::L16(L16Rate::Hz8000) => 60,
             Self::L16(L16Rate::Hz16000) => 40,
         }
     }
@@ -161,7 +177,7 @@ impl Codec {
         match self {
             Self::Pcmu => g711::encode(samples, out, g711::encode_ulaw),
             Self::Pcma => g711::encode(samples, out, g711::encode_alaw),
-            Self::G722 => 0,
+            Self::G722 | Self::Opus => 0,
             Self::L16(_) => linear16::encode(samples, out),
         }
     }
@@ -172,7 +188,7 @@ impl Codec {
         match self {
             Self::Pcmu => g711::decode(payload, out, g711::decode_ulaw),
             Self::Pcma => g711::decode(payload, out, g711::decode_alaw),
-            Self::G722 => 0,
+            Self::G722 | Self::Opus => 0,
             Self::L16(_) => linear16::decode(payload, out),
         }
     }
@@ -183,7 +199,7 @@ impl Codec {
         match self {
             Self::Pcmu => Some(0xFF),
             Self::Pcma => Some(0xD5),
-            Self::G722 => None,
+            Self::G722 | Self::Opus => None,
             Self::L16(_) => Some(0),
         }
     }

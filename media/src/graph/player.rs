@@ -66,7 +66,7 @@ impl Prompt {
         match codec {
             Codec::Pcmu => Some(&self.pcmu),
             Codec::Pcma => Some(&self.pcma),
-            Codec::G722 | Codec::L16(_) => None,
+            Codec::G722 | Codec::Opus | Codec::L16(_) => None,
         }
     }
 
