@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pcmu = PayloadFormat { codec: Codec::Pcmu, payload_type: 0 };
     let config = SessionConfig { remote: Some(remote), receive: vec![pcmu], ..SessionConfig::default() };
     engine.send(Command::Open(id, Box::new(config)))?;
-    engine.send(Command::Play(id, PlayerId(1), Box::new(Playback { prompt, times: Some(1) })))?;
+    engine.send(Command::Play(id, PlayerId(1), Box::new(Playback::prompt(prompt, Some(1)))))?;
     println!("from port {} to {remote}", local.port());
     loop {
         match engine.wait_event(Duration::MAX) {

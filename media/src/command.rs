@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    config::SessionConfig, dsp::tone_script::ToneScript, graph::player::Prompt, graph::recorder::Recorder,
+    config::SessionConfig, dsp::tone_script::ToneScript, graph::player::Playback, graph::recorder::Recorder,
     shard::Moving,
 };
 
@@ -79,13 +79,17 @@ impl Feed {
     }
 }
 
-/// A prompt to play.
-#[derive(Debug, Clone)]
-pub struct Playback {
-    /// Decoded and encoded once, shared by every listener.
-    pub prompt: Arc<Prompt>,
-    /// How often it is played; `None` loops until stopped. Zero counts as one.
-    pub times: Option<u32>,
+/// How a running playback changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Steer {
+    /// Silence within 5 ms, until `Resume`.
+    Pause,
+    /// Goes on, or begins, where it paused.
+    Resume,
+    /// Goes on there: ms from the beginning of the first piece. Beyond the end the round is over.
+    Seek(u32),
+    /// How much louder than it is, dB, −60 to 30; below −60 is silence. Changes within 5 ms.
+    Volume(f32),
 }
 
 /// Digits to send, with pauses. Built by [`DigitString::parse`].
@@ -123,11 +127,13 @@ pub enum Command {
     /// Sets how loud the first session hears the second one in their mix, as a factor from 0 to 4; `None` as loud as
     /// everybody hears it. With a factor it hears the other even when that is muted. Forgotten when either leaves.
     Gain(SessionId, SessionId, Option<f32>),
-    /// Starts a playback at once, replacing a running one (which finishes as `Replaced`). When it ends the
-    /// session hears its feed again.
+    /// Starts a playback at once, replacing those that run or wait (which finish as `Replaced`), or after them if it
+    /// is [`queued`](Playback::queued). When the last one ends the session hears its feed again.
     Play(SessionId, PlayerId, Box<Playback>),
-    /// Ends a playback with a 5 ms fade; it finishes as `Stopped`.
+    /// Ends a playback, running or waiting, with its fade; it finishes as `Stopped`.
     StopPlay(SessionId, PlayerId),
+    /// Changes a playback, running or waiting.
+    SteerPlay(SessionId, PlayerId, Steer),
     /// Sends digits to the peer, after those already queued; RFC 4733, or tones where that was not negotiated.
     SendDigits(SessionId, Box<DigitString>),
     /// Starts recording what the session says and hears; changes nothing that anyone hears.
@@ -156,6 +162,7 @@ impl Command {
             | Self::Gain(id, _, _)
             | Self::Play(id, _, _)
             | Self::StopPlay(id, _)
+            | Self::SteerPlay(id, _, _)
             | Self::SendDigits(id, _)
             | Self::Tap(id, _, _)
             | Self::Untap(id, _)

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     command::{PlayerId, SessionId, TapId},
+    graph::player::Spent,
     shard::Moving,
     stats::SessionStats,
 };
@@ -19,6 +20,8 @@ pub enum FinishReason {
     Replaced,
     /// The session was closed.
     Closed,
+    /// It could not go on; [`Event::PlayFailed`] came before and says why.
+    Failed,
 }
 
 /// A fact from a shard.
@@ -55,7 +58,13 @@ pub enum Event {
         reason: FinishReason,
         /// Audio sent, ms.
         played_ms: u32,
+        /// What it held, to be dropped where that takes no media thread's time.
+        spent: Spent,
     },
+    /// A playback passed one of its markers: the number of that marker.
+    PlayMarker(SessionId, PlayerId, u32),
+    /// A playback cannot go on, for that reason. Its [`Event::PlayFinished`] follows.
+    PlayFailed(SessionId, PlayerId, Box<str>),
     /// A tap is finished; nothing more is written to its recorder.
     TapEnded(SessionId, TapId),
     /// The session left its shard ([`crate::Command::Release`]) and waits to be adopted by another.
@@ -80,6 +89,8 @@ impl Event {
             | Self::TalkStopped(id)
             | Self::PlayStarted(id, _)
             | Self::PlayFinished { session: id, .. }
+            | Self::PlayMarker(id, _, _)
+            | Self::PlayFailed(id, _, _)
             | Self::TapEnded(id, _)
             | Self::Released(id, _)
             | Self::Closed(id, _) => *id,

@@ -31,11 +31,12 @@ pub mod time;
 pub mod io;
 
 pub use codec::Codec;
-pub use command::{Command, DigitString, Feed, MixId, Playback, PlayerId, SessionId, TapId};
+pub use command::{Command, DigitString, Feed, MixId, PlayerId, SessionId, Steer, TapId};
 pub use config::{Direction, Latch, PayloadFormat, SessionConfig};
 pub use event::{Event, FinishReason};
 pub use graph::{
-    player::{Prompt, PromptError},
+    player::{Piece, Playback},
+    prompt::{Prompt, PromptError},
     recorder::{Recorder, Recording, Track},
 };
 pub use sdp::negotiation::{Capabilities, Negotiation};

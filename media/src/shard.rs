@@ -23,8 +23,8 @@ use crate::{
     command::{Command, Feed, SessionId},
     dsp::mix::Talk,
     dtmf::Edge,
-    event::{Event, FinishReason},
-    graph::{FADE_SAMPLES, Frame, mix::Mixed, player::Player, relay::Relayed},
+    event::Event,
+    graph::{FADE_SAMPLES, Frame, mix::Mixed, relay::Relayed},
     rtp::{self, Class},
     session::{
         Path, Session,
@@ -131,13 +131,9 @@ impl Shard {
                 }
             }
             Command::Gain(_, source, factor) => self.set_gain(index, source, factor),
-            Command::Play(_, player, playback) => {
-                session.play(Player::new(player, *playback), &mut self.output);
-            }
-            Command::StopPlay(_, player) if session.is_playing(player) => {
-                session.stop_play(FinishReason::Stopped, &mut self.output);
-            }
-            Command::StopPlay(..) => {}
+            Command::Play(_, player, playback) => session.play(player, *playback, &mut self.output),
+            Command::StopPlay(_, player) => session.stop_play(player, &mut self.output),
+            Command::SteerPlay(_, player, steer) => session.steer_play(player, steer),
             Command::SendDigits(id, digits) => {
                 if digits.steps.is_empty() || !session.digits().push(&digits) {
                     self.output.event(Event::DigitsSent(id));

@@ -41,6 +41,8 @@ pub struct SessionStats {
     pub continuity_violations: u64,
     /// Own frames skipped because the worker was late.
     pub skipped: u64,
+    /// Frames of playbacks whose audio came too late; they were silent.
+    pub starved: u64,
     /// Smallest round-trip time from RTCP, microseconds; 0 while unknown.
     pub round_trip_us: u32,
     /// Share of our packets the peer reports lost, in 1/256 (RFC 3550 §6.4.1 fraction lost, latest).

@@ -92,7 +92,7 @@ fn a_prompt_waits_for_an_address_and_is_then_heard_from_its_beginning() {
     let mut world = World::new(34);
     let a = world.open(unanswered());
     let prompt = Arc::new(Prompt::from_samples(&[5_000; 800], 8_000));
-    let playback = Playback { prompt, times: Some(1) };
+    let playback = Playback::prompt(prompt, Some(1));
     world.command(Command::Play(a, PlayerId(1), Box::new(playback)));
     world.run_ms(500);
     assert_eq!(world.told(|event| matches!(event, Event::PlayStarted(..))), 0);
@@ -159,7 +159,7 @@ fn a_recording_holds_what_was_said_and_what_was_heard_side_by_side() {
     let (end, mut recording) = recorder(10_000);
     world.command(Command::Tap(a, TapId(9), Box::new(end)));
     let prompt = Arc::new(Prompt::from_samples(&[5_000; 8_000], 8_000));
-    world.command(Command::Play(a, PlayerId(1), Box::new(Playback { prompt, times: Some(1) })));
+    world.command(Command::Play(a, PlayerId(1), Box::new(Playback::prompt(prompt, Some(1)))));
     world.command(Command::Feed(a, Feed::Session(b)));
     world.run_ms(2_000);
     world.command(Command::Untap(a, TapId(9)));
@@ -220,7 +220,7 @@ fn a_closed_session_says_goodbye_and_nothing_after_it() {
     let (a, b) = (world.party(A, 0x20), world.party(B, 0x30));
     world.command(Command::Feed(b, Feed::Session(a)));
     let prompt = Arc::new(Prompt::from_samples(&[5_000; 80_000], 8_000));
-    world.command(Command::Play(a, PlayerId(4), Box::new(Playback { prompt, times: None })));
+    world.command(Command::Play(a, PlayerId(4), Box::new(Playback::prompt(prompt, None))));
     world.run_ms(500);
     let (end, recording) = recorder(100);
     world.command(Command::Tap(a, TapId(5), Box::new(end)));

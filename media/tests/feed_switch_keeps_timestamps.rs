@@ -31,7 +31,7 @@ fn byte_of(level: i16) -> u8 {
 }
 
 fn play(world: &mut World, id: SessionId, player: u64, prompt: &Arc<Prompt>, times: Option<u32>) {
-    let playback = Playback { prompt: Arc::clone(prompt), times };
+    let playback = Playback::prompt(Arc::clone(prompt), times);
     world.command(Command::Play(id, PlayerId(player), Box::new(playback)));
 }
 

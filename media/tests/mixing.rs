@@ -216,7 +216,7 @@ fn a_prompt_takes_the_place_of_the_mix_for_its_listener_alone() {
     world.command(Command::Play(
         ids[0],
         PlayerId(1),
-        Box::new(Playback { prompt: Arc::clone(&prompt), times: Some(1) }),
+        Box::new(Playback::prompt(Arc::clone(&prompt), Some(1))),
     ));
     let since = world.now;
     world.run_ms(280);
@@ -275,7 +275,7 @@ fn whoever_comes_goes_and_is_muted_every_stream_stays_one_stream() {
                 8 => Command::Play(
                     id,
                     PlayerId(step),
-                    Box::new(Playback { prompt: Arc::clone(&prompt), times: Some(1) }),
+                    Box::new(Playback::prompt(Arc::clone(&prompt), Some(1))),
                 ),
                 _ => {
                     let peer = world.peer(id);

@@ -165,10 +165,12 @@ fn two_parties_hear_each_other_and_a_prompt_interrupts() {
     }
     let prompt = Arc::new(Prompt::from_samples(&[8000; 1600], 8000));
     let player = PlayerId(5);
-    let playback = Box::new(Playback { prompt, times: Some(1) });
+    let playback = Box::new(Playback::prompt(prompt, Some(1)));
     engine.send(Command::Play(a, player, playback)).expect("room in the queue");
     let finished = until(&mut engine, |event| matches!(event, Event::PlayFinished { .. }));
-    let Event::PlayFinished { session, player: ended, reason, played_ms } = finished else { unreachable!() };
+    let Event::PlayFinished { session, player: ended, reason, played_ms, .. } = finished else {
+        unreachable!()
+    };
     assert_eq!((session, ended, reason, played_ms), (a, player, FinishReason::Ended, 200));
     let loud = Codec::Pcmu;
     let mut expected = [0];

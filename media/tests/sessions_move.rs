@@ -71,7 +71,7 @@ fn random_calls(seed: u64, moves: bool) -> (World, Outcome) {
             2 => world.command(Command::Feed(a, Feed::Silence)),
             3 => world.command(Command::Feed(b, Feed::Session(b))),
             4 | 5 => {
-                let playback = Playback { prompt: Arc::clone(&prompt), times: Some(2) };
+                let playback = Playback::prompt(Arc::clone(&prompt), Some(2));
                 world.command(Command::Play(a, PlayerId(round), Box::new(playback)));
             }
             6 => {
@@ -161,7 +161,7 @@ fn frames_that_fell_due_on_the_way_are_sent_on_arrival() {
     let mut world = World::new(7);
     let a = world.party("192.0.2.1:4000", 0x20);
     let prompt = Arc::new(Prompt::from_samples(&vec![5_000; 80_000], 8_000));
-    world.command(Command::Play(a, PlayerId(1), Box::new(Playback { prompt, times: None })));
+    world.command(Command::Play(a, PlayerId(1), Box::new(Playback::prompt(prompt, None))));
     world.run_ms(203);
     world.command(Command::Release(a));
     let mut moving = None;

@@ -141,7 +141,7 @@ fn playback_and_tones() {
     let prompt = Arc::new(Prompt::from_samples(&[1_000; 8 * 777], 8_000));
     for (index, (id, _)) in bench.ids.clone().into_iter().enumerate() {
         if index % 2 == 0 {
-            let playback = Playback { prompt: Arc::clone(&prompt), times: None };
+            let playback = Playback::prompt(Arc::clone(&prompt), None);
             bench.command(Command::Play(id, PlayerId(1), Box::new(playback)));
         } else {
             bench.command(Command::Feed(id, Feed::tone(ToneSpec::continuous(425.0, -13.0))));

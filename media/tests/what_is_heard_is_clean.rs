@@ -46,9 +46,8 @@ fn prompts_and_tones_begin_and_end_without_a_click() {
     let a = world.open(config(A));
     world.run_ms(203);
     let prompt = Arc::new(Prompt::from_samples(&tone(700.0, 4_000), 8_000));
-    let play = |player| {
-        Command::Play(a, PlayerId(player), Box::new(Playback { prompt: Arc::clone(&prompt), times: None }))
-    };
+    let play =
+        |player| Command::Play(a, PlayerId(player), Box::new(Playback::prompt(Arc::clone(&prompt), None)));
     world.command(play(1));
     world.run_ms(1_011);
     world.command(Command::StopPlay(a, PlayerId(1)));

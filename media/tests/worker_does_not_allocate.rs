@@ -108,7 +108,7 @@ fn echo_relay_and_playback_cost_no_allocation() {
         Command::Feed(ids[0], Feed::Session(ids[0])),
         Command::Feed(ids[1], Feed::Session(ids[2])),
         Command::Feed(ids[2], Feed::Session(ids[1])),
-        Command::Play(ids[3], PlayerId(1), Box::new(Playback { prompt, times: None })),
+        Command::Play(ids[3], PlayerId(1), Box::new(Playback::prompt(prompt, None))),
     ] {
         engine.send(command).expect("room in the queue");
     }

@@ -21,7 +21,7 @@ fn listening() -> Stage {
     let mut stage = Stage::new(|_| Codec::Pcmu);
     let prompt = Arc::new(Prompt::from_samples(&g711::second(), 8_000));
     for (number, id) in stage.ids().into_iter().enumerate() {
-        let playback = Playback { prompt: Arc::clone(&prompt), times: None };
+        let playback = Playback::prompt(Arc::clone(&prompt), None);
         stage.command(Command::Play(id, PlayerId(number as u64), Box::new(playback)));
     }
     stage.warm_up(false);

@@ -70,7 +70,7 @@ fn begin(task: Task, id: SessionId, prompt: &Arc<Prompt>) -> Command {
     match task {
         Task::Echo => Command::Feed(id, Feed::Session(id)),
         Task::Play => {
-            let playback = Playback { prompt: Arc::clone(prompt), times: None };
+            let playback = Playback::prompt(Arc::clone(prompt), None);
             Command::Play(id, PlayerId(u64::from(id.slot())), Box::new(playback))
         }
     }

@@ -12,7 +12,7 @@ impl Switchboard {
     pub(crate) fn play(&mut self, id: LegId, play: Play) -> Result<(), CommandError> {
         let session = self.session(id)?;
         self.leg(id)?.player = Some(play.player);
-        let playback = Playback { prompt: play.prompt, times: play.times };
+        let playback = Playback::prompt(play.prompt, play.times);
         self.media(media::Command::Play(session, play.player, Box::new(playback)));
         Ok(())
     }

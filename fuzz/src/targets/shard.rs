@@ -207,7 +207,7 @@ impl LiveShard {
 
     fn play(&mut self, which: usize) {
         self.serial += 1;
-        let playback = Playback { prompt: Arc::clone(&self.prompt), times: Some(2) };
+        let playback = Playback::prompt(Arc::clone(&self.prompt), Some(2));
         let command = Command::Play(self.peers[which].id, PlayerId(self.serial), Box::new(playback));
         self.shard.handle_command(self.now, command);
     }

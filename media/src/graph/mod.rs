@@ -1,10 +1,12 @@
-//! What a session can hear: another session (`relay`), many (`mix`), prompts ([`player`]), tones (`tones`). Recorders
+//! What a session can hear: another session (`relay`), many (`mix`), prompts, streams and tones in a row ([`player`]), tones (`tones`). Recorders
 //! listen along ([`recorder`]) and change nothing.
 
 pub(crate) mod mix;
 pub mod player;
+pub mod prompt;
 pub mod recorder;
 pub(crate) mod relay;
+pub mod stream;
 pub(crate) mod tones;
 
 /// One tick of mono audio, never on the heap.

@@ -1,304 +1,623 @@
-//! Prompts: decoded once, encoded once per codec, shared by every listener. A player is one listener's place in one.
+//! A player: one listener's place in what is played to it.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
+use super::{
+    prompt::Prompt,
+    stream::{Read, Stream},
+};
 use crate::{
     codec::Codec,
-    command::{Playback, PlayerId},
-    dsp::resample::resample,
+    command::{PlayerId, Steer},
+    dsp::tone_script::{ScriptGenerator, ToneScript},
 };
 
-/// Recorded speech or music at 8 kHz, ready to be sent in any codec.
-pub struct Prompt {
-    samples: Box<[i16]>,
-    pcmu: Box<[u8]>,
-    pcma: Box<[u8]>,
+/// What is played, and how.
+#[derive(Debug)]
+pub struct Playback {
+    /// One after the other, without a gap.
+    pub pieces: Vec<Piece>,
+    /// How often all of it is played; `None` loops until stopped. Zero counts as one.
+    pub times: Option<u32>,
+    /// How much louder than it is, dB, −60 to 30; below −60 is silence. The default is 0.
+    pub volume_db: f32,
+    /// Waits for what runs to end. By default it replaces that, and all that waits.
+    pub queued: bool,
+    /// Waits for [`Steer::Resume`] before it begins.
+    pub paused: bool,
+    /// Silence before the first sample, ms; not counted as played.
+    pub lead_in_ms: u32,
+    /// Where it begins, ms from the beginning of the first piece.
+    pub from_ms: u32,
+    /// How long it fades out when it is stopped, ms. The default is 5, which is the least.
+    pub fade_out_ms: u32,
+    /// Places, ms from the beginning of the first piece, in ascending order: an event tells when one is passed, in
+    /// each round anew.
+    pub markers: Vec<u32>,
 }
 
-impl Prompt {
-    /// Takes mono audio of `rate` samples per second, 1,000 to 384,000 (others are taken for the nearest of these),
-    /// and resamples it to 8 kHz.
-    #[must_use]
-    pub fn from_samples(samples: &[i16], rate: u32) -> Self {
-        let rate = rate.clamp(*RATES.start(), *RATES.end());
-        let samples = resample(samples, rate, RATE).expect("both rates are within bounds").into_boxed_slice();
-        let encode = |codec: Codec| {
-            let mut payload = vec![0; samples.len()];
-            codec.encode(&samples, &mut payload);
-            payload.into_boxed_slice()
-        };
-        let (pcmu, pcma) = (encode(Codec::Pcmu), encode(Codec::Pcma));
-        Self { samples, pcmu, pcma }
-    }
-
-    /// Reads a WAV file: PCM of 8 to 32 bits or 32-bit float, any rate; channels are mixed to one.
-    pub fn from_wav(bytes: &[u8]) -> Result<Self, PromptError> {
-        let mut reader = hound::WavReader::new(bytes).map_err(|error| PromptError::from_hound(&error))?;
-        let spec = reader.spec();
-        if !RATES.contains(&spec.sample_rate) {
-            return Err(PromptError::Rate(spec.sample_rate));
-        }
-        let channels = usize::from(spec.channels.max(1));
-        let mut mixer = Downmix { channels, filled: 0, sum: 0.0, out: Vec::new() };
-        match spec.sample_format {
-            hound::SampleFormat::Int => {
-                let scale = 32_768.0 / f64::from(1_u32 << (spec.bits_per_sample.clamp(1, 32) - 1));
-                for sample in reader.samples::<i32>() {
-                    mixer.push(f64::from(sample.map_err(|error| PromptError::from_hound(&error))?) * scale);
-                }
-            }
-            hound::SampleFormat::Float => {
-                for sample in reader.samples::<f32>() {
-                    mixer
-                        .push(f64::from(sample.map_err(|error| PromptError::from_hound(&error))?) * 32_768.0);
-                }
-            }
-        }
-        if mixer.out.is_empty() {
-            return Err(PromptError::Empty);
-        }
-        Ok(Self::from_samples(&mixer.out, spec.sample_rate))
-    }
-
-    /// The payload in that codec, as long as the prompt; `None` for codecs other than G.711.
-    #[must_use]
-    pub fn encoded(&self, codec: Codec) -> Option<&[u8]> {
-        match codec {
-            Codec::Pcmu => Some(&self.pcmu),
-            Codec::Pcma => Some(&self.pcma),
-            Codec::G722 | Codec::Opus | Codec::L16(_) => None,
-        }
-    }
-
-    /// The audio, 8 kHz.
-    #[must_use]
-    pub fn samples(&self) -> &[i16] {
-        &self.samples
-    }
-
-    /// Length in ms, rounded up.
-    #[must_use]
-    pub fn duration_ms(&self) -> u32 {
-        self.samples.len().div_ceil(RATE as usize / 1000) as u32
-    }
-}
-
-impl std::fmt::Debug for Prompt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Prompt of {} ms", self.duration_ms())
-    }
-}
-
-/// Why a file cannot be played.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A part of a [`Playback`].
+#[derive(Debug)]
 #[non_exhaustive]
-pub enum PromptError {
-    /// Not a WAV file, or a damaged one; what the reader says.
-    Malformed(String),
-    /// A WAV file in an encoding we do not read.
-    Unsupported,
-    /// A sample rate outside 1,000 to 384,000 per second.
-    Rate(u32),
-    /// No audio in it.
-    Empty,
+pub enum Piece {
+    /// Decoded and encoded once, shared by every listener.
+    Prompt(Arc<Prompt>),
+    /// Audio that comes while it is played.
+    Stream(Box<Stream>),
+    /// Tones. A script without end plays until it is stopped.
+    Tones(Box<ToneScript>),
+    /// So many ms of nothing.
+    Silence(u32),
 }
 
-impl PromptError {
-    fn from_hound(error: &hound::Error) -> Self {
-        match error {
-            hound::Error::Unsupported | hound::Error::TooWide => Self::Unsupported,
-            hound::Error::IoError(_)
-            | hound::Error::FormatError(_)
-            | hound::Error::UnfinishedSample
-            | hound::Error::InvalidSampleFormat => Self::Malformed(error.to_string()),
+impl Playback {
+    /// These pieces, once.
+    #[must_use]
+    pub fn of(pieces: Vec<Piece>) -> Self {
+        Self {
+            pieces,
+            times: Some(1),
+            volume_db: 0.0,
+            queued: false,
+            paused: false,
+            lead_in_ms: 0,
+            from_ms: 0,
+            fade_out_ms: FADE_MS,
+            markers: Vec::new(),
         }
+    }
+
+    /// One prompt, so many times; `None` loops until stopped.
+    #[must_use]
+    pub fn prompt(prompt: Arc<Prompt>, times: Option<u32>) -> Self {
+        Self { times, ..Self::of(vec![Piece::Prompt(prompt)]) }
     }
 }
 
-impl std::fmt::Display for PromptError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Malformed(what) => write!(f, "not a readable WAV file: {what}"),
-            Self::Unsupported => f.write_str("WAV encoding not supported, expected PCM or 32-bit float"),
-            Self::Rate(rate) => write!(f, "sample rate {rate} not supported, expected 1000 to 384000"),
-            Self::Empty => f.write_str("WAV file without audio"),
-        }
-    }
-}
+/// What is left of a playback that is over: given back so that no media thread frees its memory. To be dropped.
+#[derive(Debug)]
+pub struct Spent(#[expect(dead_code, reason = "only its drop counts")] Option<Box<Player>>);
 
-impl std::error::Error for PromptError {}
-
-struct Downmix {
-    channels: usize,
-    filled: usize,
-    sum: f64,
-    out: Vec<i16>,
-}
-
-impl Downmix {
-    fn push(&mut self, sample: f64) {
-        self.sum += sample;
-        self.filled += 1;
-        if self.filled == self.channels {
-            // `as` saturates, and takes NaN for 0.
-            self.out.push((self.sum / self.channels as f64).round() as i16);
-            (self.filled, self.sum) = (0, 0.0);
-        }
-    }
-}
-
-/// One listener's place in a prompt.
+/// One listener's place in a playback. All places and lengths count 48,000 per second, of which every rate is a whole
+/// part.
 #[derive(Debug)]
 pub(crate) struct Player {
     id: PlayerId,
-    prompt: Arc<Prompt>,
+    playback: Playback,
+    /// The piece that is heard; their number when none is left.
+    piece: usize,
+    /// Place in the piece.
+    offset: u64,
+    /// Place in the round.
+    place: u64,
+    /// The next marker.
+    marker: usize,
+    /// A tone that runs, and its rate.
+    tones: Option<(ScriptGenerator, u32)>,
     /// Rounds after this one; `None` is endless.
     more: Option<u32>,
-    offset: usize,
+    /// Left of the silence before.
+    lead_in: u64,
     played: u64,
     started: bool,
+    state: State,
+    gain: Gain,
+    failed: Option<Box<str>>,
+    /// The stream ran dry within the last frame.
+    dry: bool,
+    /// Something was heard since the last round began.
+    sounded: bool,
+    starved: u64,
+}
+
+/// What happens while a frame is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The first samples are in it.
+    Started,
+    /// A marker was passed: its number.
+    Marker(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// Fades out, then pauses.
+    Pausing,
+    Paused,
+    /// Fades out, then is over.
+    Stopping,
+    Stopped,
 }
 
 impl Player {
     pub(crate) fn new(id: PlayerId, playback: Playback) -> Self {
         let more = playback.times.map(|times| times.max(1) - 1);
-        Self { id, prompt: playback.prompt, more, offset: 0, played: 0, started: false }
+        let (paused, from_ms) = (playback.paused, playback.from_ms);
+        let mut player = Self {
+            id,
+            piece: 0,
+            offset: 0,
+            place: 0,
+            marker: 0,
+            tones: None,
+            more,
+            lead_in: u64::from(playback.lead_in_ms) * PER_MS,
+            played: 0,
+            started: false,
+            state: if paused { State::Paused } else { State::Running },
+            gain: Gain::at(factor(playback.volume_db)),
+            failed: None,
+            dry: false,
+            sounded: false,
+            starved: 0,
+            playback,
+        };
+        if from_ms > 0 {
+            player.seek(from_ms);
+        }
+        player
     }
 
     pub(crate) fn id(&self) -> PlayerId {
         self.id
     }
 
-    pub(crate) fn prompt(&self) -> &Prompt {
-        &self.prompt
-    }
-
-    /// True once, when the first frame is about to leave.
-    pub(crate) fn starts(&mut self) -> bool {
-        !std::mem::replace(&mut self.started, true)
-    }
-
-    pub(crate) fn is_started(&self) -> bool {
-        self.started
-    }
-
-    /// Moves on by up to `length` samples and shows which part of the prompt goes where in the frame. Looping
-    /// leaves no gap. Returns how much of the frame was filled; less than `length` only at the end.
-    pub(crate) fn advance(
-        &mut self,
-        length: usize,
-        mut copy: impl FnMut(&Prompt, Range<usize>, usize),
-    ) -> usize {
-        let mut filled = 0;
-        while filled < length {
-            if self.offset == self.prompt.samples.len() && !self.rewind() {
-                break;
-            }
-            let count = (length - filled).min(self.prompt.samples.len() - self.offset);
-            copy(&self.prompt, self.offset..self.offset + count, filled);
-            self.offset += count;
-            filled += count;
-        }
-        self.played += filled as u64;
-        filled
-    }
-
     /// Whether nothing is left to play.
     pub(crate) fn is_finished(&self) -> bool {
-        let at_end = self.offset == self.prompt.samples.len();
-        at_end && (self.more == Some(0) || self.prompt.samples.is_empty())
+        self.state == State::Stopped
+            || self.failed.is_some()
+            || self.piece >= self.playback.pieces.len()
+            || (self.piece + 1 == self.playback.pieces.len() && self.more == Some(0) && self.is_piece_over())
+    }
+
+    /// Whether it was stopped and has faded out.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
+    /// Why it cannot go on, told once.
+    pub(crate) fn failure(&mut self) -> Option<Box<str>> {
+        self.failed.take()
     }
 
     pub(crate) fn played_ms(&self) -> u32 {
-        (self.played / u64::from(RATE / 1000)).min(u64::from(u32::MAX)) as u32
+        (self.played / PER_MS).min(u64::from(u32::MAX)) as u32
     }
 
-    fn rewind(&mut self) -> bool {
-        if self.is_finished() {
+    /// Frames that were short of audio.
+    pub(crate) fn starved(&self) -> u64 {
+        self.starved
+    }
+
+    /// Whether it sounds now, so that its end has to fade.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.started && !matches!(self.state, State::Paused | State::Stopped)
+    }
+
+    pub(crate) fn spent(self: Box<Self>) -> Spent {
+        for piece in &self.playback.pieces {
+            if let Piece::Stream(stream) = piece {
+                stream.abandon();
+            }
+        }
+        Spent(Some(self))
+    }
+
+    // ---- steering ----------------------------------------------------------------------------------------------
+
+    /// Ends it with the fade it was given. Returns whether there is anything to wait for.
+    pub(crate) fn stop(&mut self) -> bool {
+        if !self.is_heard() || self.playback.fade_out_ms <= FADE_MS {
             return false;
         }
-        self.more = self.more.map(|more| more - 1);
-        self.offset = 0;
+        if self.state != State::Stopping {
+            self.state = State::Stopping;
+            self.gain.go(0.0, self.playback.fade_out_ms);
+        }
         true
     }
-}
 
-/// Rate of every prompt.
-const RATE: u32 = 8_000;
-
-/// Rates that can be resampled.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_loop_has_no_gap_and_ends_after_its_rounds() {
-        let prompt = Arc::new(Prompt::from_samples(&[1, 2, 3], 8_000));
-        let mut player = Player::new(PlayerId(1), Playback { prompt, times: Some(3) });
-        let mut heard = [0; 8];
-        let filled = player.advance(8, |prompt, part, at| {
-            heard[at..at + part.len()].copy_from_slice(&prompt.samples()[part]);
-        });
-        assert_eq!((filled, heard), (8, [1, 2, 3, 1, 2, 3, 1, 2]));
-        assert!(!player.is_finished());
-        assert_eq!(player.advance(8, |_, part, _| assert_eq!(part, 2..3)), 1);
-        assert!(player.is_finished());
-        assert_eq!(player.advance(8, |_, _, _| panic!("nothing is left")), 0);
-    }
-
-    #[test]
-    fn an_empty_prompt_ends_even_when_it_loops() {
-        let prompt = Arc::new(Prompt::from_samples(&[], 8_000));
-        let mut player = Player::new(PlayerId(1), Playback { prompt, times: None });
-        assert_eq!(player.advance(160, |_, _, _| {}), 0);
-        assert!(player.is_finished());
-    }
-
-    #[test]
-    fn wav_files_of_every_depth_and_two_channels_become_the_same_prompt() {
-        for (bits, format) in [
-            (8, hound::SampleFormat::Int),
-            (16, hound::SampleFormat::Int),
-            (24, hound::SampleFormat::Int),
-            (32, hound::SampleFormat::Int),
-            (32, hound::SampleFormat::Float),
-        ] {
-            let spec = hound::WavSpec {
-                channels: 2,
-                sample_rate: 8_000,
-                bits_per_sample: bits,
-                sample_format: format,
-            };
-            let mut file = std::io::Cursor::new(Vec::new());
-            let mut writer = hound::WavWriter::new(&mut file, spec).unwrap();
-            for index in 0..320 {
-                let value = if index % 2 == 0 { 0.5 } else { 0.25 };
-                match format {
-                    hound::SampleFormat::Float => writer.write_sample(value as f32).unwrap(),
-                    hound::SampleFormat::Int => {
-                        writer.write_sample((value * f64::from(1_u32 << (bits - 1))) as i32).unwrap();
-                    }
+    pub(crate) fn steer(&mut self, steer: Steer) {
+        match (steer, self.state) {
+            (Steer::Pause, State::Running) if self.started => {
+                self.state = State::Pausing;
+                self.gain.go(0.0, FADE_MS);
+            }
+            (Steer::Pause, State::Running) => self.state = State::Paused,
+            (Steer::Resume, State::Pausing | State::Paused) => {
+                self.state = State::Running;
+                // What has not begun needs no ramp.
+                if self.started {
+                    self.gain.go(factor(self.playback.volume_db), FADE_MS);
                 }
             }
-            writer.finalize().unwrap();
-            let prompt = Prompt::from_wav(file.get_ref()).unwrap();
-            assert_eq!(prompt.samples(), [12_288; 160], "{bits} {format:?}");
-            assert_eq!(prompt.encoded(Codec::Pcma).unwrap().len(), 160);
-            assert_eq!(prompt.duration_ms(), 20);
+            (Steer::Volume(db), state) => {
+                self.playback.volume_db = db;
+                if state == State::Running {
+                    self.gain.go(factor(db), if self.started { FADE_MS } else { 0 });
+                } else if !self.started {
+                    self.gain = Gain::at(factor(db));
+                }
+            }
+            (Steer::Seek(ms), State::Running | State::Pausing | State::Paused) => {
+                self.seek(ms);
+                if self.started && self.state == State::Running {
+                    self.gain = Gain::at(0.0);
+                    self.gain.go(factor(self.playback.volume_db), FADE_MS);
+                }
+            }
+            (Steer::Pause | Steer::Resume | Steer::Seek(_), _) => {}
         }
     }
 
-    #[test]
-    fn other_files_are_refused() {
-        assert!(matches!(Prompt::from_wav(b"hello"), Err(PromptError::Malformed(_))));
-        assert!(matches!(Prompt::from_wav(b""), Err(PromptError::Malformed(_))));
+    fn seek(&mut self, to_ms: u32) {
+        let mut left = u64::from(to_ms) * PER_MS;
+        self.tones = None;
+        self.piece = self.playback.pieces.len();
+        self.offset = 0;
+        self.marker = self.playback.markers.partition_point(|&marker| marker < to_ms);
+        self.place = left;
+        for (index, piece) in self.playback.pieces.iter_mut().enumerate() {
+            let length = piece.length();
+            if length.is_none_or(|length| left < length) && self.piece > index {
+                self.piece = index;
+                self.offset = left;
+                if let Piece::Stream(stream) = piece {
+                    stream.seek((left / PER_MS) as u32);
+                }
+                left = 0;
+            } else if let Piece::Stream(stream) = piece {
+                // Those after it begin anew, if they were heard.
+                stream.rewind();
+            }
+            left = left.saturating_sub(length.unwrap_or(0));
+        }
+        // Beyond the end of all there is nothing more of this round.
+        if self.piece == self.playback.pieces.len() {
+            self.next_round();
+        }
     }
 
-    #[test]
-    fn other_rates_keep_their_length() {
-        let prompt = Prompt::from_samples(&[0; 44_100], 44_100);
-        assert!((995..=1_005).contains(&prompt.duration_ms()), "{} ms", prompt.duration_ms());
+    // ---- audio -------------------------------------------------------------------------------------------------
+
+    /// Copies a frame as it was encoded. Returns false where the frame has to be made of samples; nothing has changed
+    /// then. `last` says that nothing follows this playback, so that silence may fill the frame.
+    pub(crate) fn payload(
+        &mut self,
+        codec: Codec,
+        last: bool,
+        out: &mut [u8],
+        told: &mut impl FnMut(News),
+    ) -> bool {
+        if self.state != State::Running || !self.gain.is_neutral() || self.lead_in > 0 {
+            return false;
+        }
+        let (pieces, length) = (&self.playback.pieces, out.len() as u64 * PER_NARROW);
+        let Some(prompt) = pieces.get(self.piece).and_then(Piece::prompt) else { return false };
+        let Some(payload) = prompt.encoded(codec) else { return false };
+        let end = payload.len() as u64 * PER_NARROW;
+        let start = (self.offset / PER_NARROW) as usize;
+        if end - self.offset > length {
+            out.copy_from_slice(&payload[start..start + out.len()]);
+            self.offset += length;
+            self.played += length;
+            self.move_on(length, told);
+            return true;
+        }
+        // The end of a piece: simple where only itself or nothing follows.
+        let left = (end - self.offset) + self.more.map_or(u64::MAX / 2, |more| u64::from(more) * end);
+        if pieces.len() != 1 || end == 0 || (left < length && !last) {
+            return false;
+        }
+        let (mut offset, mut filled, mut more, mut rounds) = (start, 0, self.more, 0);
+        while filled < out.len() {
+            if offset == payload.len() {
+                if more == Some(0) {
+                    break;
+                }
+                more = more.map(|more| more - 1);
+                (offset, rounds) = (0, rounds + 1);
+            }
+            let count = (out.len() - filled).min(payload.len() - offset);
+            out[filled..filled + count].copy_from_slice(&payload[offset..offset + count]);
+            offset += count;
+            filled += count;
+        }
+        self.more = more;
+        self.offset = offset as u64 * PER_NARROW;
+        self.played += filled as u64 * PER_NARROW;
+        for _ in 0..rounds {
+            self.move_on(end - self.place.min(end), told);
+            (self.place, self.marker) = (0, 0);
+        }
+        self.move_on(self.offset.saturating_sub(self.place), told);
+        true
+    }
+
+    /// Writes the next samples of `rate` per second over `out`, 8, 16 or 48 kHz. Returns how many belong to the
+    /// playback; fewer than there is room for only at its end. `told` hears of markers by their number.
+    pub(crate) fn fill(&mut self, rate: u32, out: &mut [i16], told: &mut impl FnMut(News)) -> usize {
+        let per_sample = PER_SECOND / u64::from(rate.max(1));
+        let mut filled = 0;
+        if self.lead_in > 0 && self.state == State::Running {
+            let count = (self.lead_in / per_sample).min(out.len() as u64);
+            self.lead_in = if count == 0 { 0 } else { self.lead_in - count * per_sample };
+            filled = count as usize;
+            out[..filled].fill(0);
+        }
+        while filled < out.len() && !self.is_finished() {
+            if self.state == State::Paused {
+                out[filled..].fill(0);
+                return out.len();
+            }
+            let room = &mut out[filled..];
+            // A ramp that ends a state ends within the frame.
+            let room = match self.state {
+                State::Pausing | State::Stopping => {
+                    let left = self.gain.left().div_ceil(per_sample).max(1) as usize;
+                    let length = room.len().min(left);
+                    &mut room[..length]
+                }
+                State::Running | State::Paused | State::Stopped => room,
+            };
+            let Some(count) = self.fill_piece(rate, room) else {
+                self.next_piece();
+                continue;
+            };
+            self.gain.apply(&mut room[..count], per_sample);
+            filled += count;
+            let moved = count as u64 * per_sample;
+            self.offset += moved;
+            self.played += moved;
+            self.move_on(moved, told);
+            if count == 0 || self.dry {
+                // The stream is late, or not there yet. Nobody hears the end of a ramp.
+                self.gain = Gain::at(self.gain.target);
+                self.settle();
+                out[filled..].fill(0);
+                return out.len();
+            }
+            self.settle();
+        }
+        filled
+    }
+
+    /// The next samples of the piece; `None` at its end, `Some(0)` when they are late.
+    fn fill_piece(&mut self, rate: u32, out: &mut [i16]) -> Option<usize> {
+        let per_sample = PER_SECOND / u64::from(rate.max(1));
+        let from = (self.offset / per_sample) as usize;
+        let piece = self.playback.pieces.get_mut(self.piece)?;
+        if let Some(prompt) = piece.prompt() {
+            return Some(prompt.read(rate, from, out)).filter(|&count| count > 0);
+        }
+        match piece {
+            Piece::Prompt(_) => None,
+            Piece::Silence(ms) => {
+                let left = (u64::from(*ms) * PER_MS).saturating_sub(self.offset) / per_sample;
+                let count = left.min(out.len() as u64) as usize;
+                out[..count].fill(0);
+                Some(count).filter(|&count| count > 0)
+            }
+            Piece::Tones(script) => {
+                let known = self.tones.take().filter(|(_, known)| *known == rate);
+                let (mut tones, _) = known.unwrap_or_else(|| {
+                    let mut tones = ScriptGenerator::new(**script, rate);
+                    skip(&mut tones, from.min(rate as usize * 60));
+                    (tones, rate)
+                });
+                let count = tones.fill(out);
+                self.tones = Some((tones, rate));
+                Some(count).filter(|&count| count > 0)
+            }
+            Piece::Stream(stream) => match stream.read(rate, out) {
+                Read::Samples(count) => {
+                    self.starve(rate, count, out);
+                    Some(count)
+                }
+                Read::Whole => self.fill_piece(rate, out),
+                Read::End => None,
+                Read::Failed(why) => {
+                    self.failed = Some(why);
+                    None
+                }
+            },
+        }
+    }
+
+    /// Smooths the edges of a hole in a stream, and counts it.
+    fn starve(&mut self, rate: u32, count: usize, out: &mut [i16]) {
+        let ramp = (rate / 1_000 * FADE_MS) as usize;
+        if self.dry && count > 0 {
+            for (step, sample) in out[..count].iter_mut().take(ramp).enumerate() {
+                *sample = (i32::from(*sample) * step as i32 / ramp as i32) as i16;
+            }
+            self.dry = false;
+        }
+        let Some(Piece::Stream(stream)) = self.playback.pieces.get_mut(self.piece) else { return };
+        // A mark that waits says that nothing is missing.
+        if count == out.len() || !stream.is_late() || stream.is_ready() {
+            return;
+        }
+        for (step, sample) in out[..count].iter_mut().rev().take(ramp).enumerate() {
+            *sample = (i32::from(*sample) * step as i32 / ramp as i32) as i16;
+        }
+        stream.count_starved();
+        self.dry = true;
+        self.starved += 1;
+    }
+
+    /// A ramp that is over may end the state.
+    fn settle(&mut self) {
+        if self.gain.left() > 0 {
+            return;
+        }
+        match self.state {
+            State::Pausing => self.state = State::Paused,
+            State::Stopping => self.state = State::Stopped,
+            State::Running | State::Paused | State::Stopped => {}
+        }
+    }
+
+    fn move_on(&mut self, by: u64, told: &mut impl FnMut(News)) {
+        if by == 0 {
+            return;
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            told(News::Started);
+        }
+        self.place += by;
+        self.sounded = true;
+        while let Some(&at_ms) = self.playback.markers.get(self.marker)
+            && u64::from(at_ms) * PER_MS <= self.place
+        {
+            told(News::Marker(self.marker as u32));
+            self.marker += 1;
+        }
+    }
+
+    /// Whether what is left of a piece is known to be nothing. A stream tells only when it is read.
+    fn is_piece_over(&self) -> bool {
+        let piece = &self.playback.pieces[self.piece];
+        match piece {
+            Piece::Tones(_) => self.tones.as_ref().is_some_and(|(tones, _)| tones.is_finished()),
+            Piece::Stream(stream) if piece.prompt().is_none() => stream.is_over(),
+            Piece::Prompt(_) | Piece::Silence(_) | Piece::Stream(_) => {
+                piece.length().is_some_and(|length| self.offset >= length)
+            }
+        }
+    }
+
+    fn next_piece(&mut self) {
+        self.offset = 0;
+        self.tones = None;
+        self.piece += 1;
+        if self.piece >= self.playback.pieces.len() {
+            self.next_round();
+        }
+    }
+
+    fn next_round(&mut self) {
+        // What gives nothing in a round gives nothing in any.
+        if self.more == Some(0) || !std::mem::take(&mut self.sounded) {
+            self.piece = self.playback.pieces.len();
+            return;
+        }
+        self.more = self.more.map(|more| more - 1);
+        (self.piece, self.offset, self.place, self.marker, self.tones) = (0, 0, 0, 0, None);
     }
 }
+
+impl std::fmt::Display for Player {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.playback.pieces.get(self.piece) {
+            Some(Piece::Prompt(prompt)) => write!(f, "{prompt:?}"),
+            Some(Piece::Stream(_)) => f.write_str("stream"),
+            Some(Piece::Tones(script)) => write!(f, "tones {script}"),
+            Some(Piece::Silence(ms)) => write!(f, "{ms} ms of silence"),
+            None => f.write_str("nothing more"),
+        }
+    }
+}
+
+impl Piece {
+    fn prompt(&self) -> Option<&Arc<Prompt>> {
+        match self {
+            Self::Prompt(prompt) => Some(prompt),
+            Self::Stream(stream) => stream.prompt(),
+            Self::Tones(_) | Self::Silence(_) => None,
+        }
+    }
+
+    /// Length, if it is known and has an end.
+    fn length(&self) -> Option<u64> {
+        if let Some(prompt) = self.prompt() {
+            return Some(prompt.samples().len() as u64 * PER_NARROW);
+        }
+        match self {
+            Self::Silence(ms) => Some(u64::from(*ms) * PER_MS),
+            Self::Tones(script) => script.length_ms().map(|ms| ms * PER_MS),
+            Self::Prompt(_) | Self::Stream(_) => None,
+        }
+    }
+}
+
+/// A tone that goes on in the middle, a minute away at most.
+fn skip(tones: &mut ScriptGenerator, mut samples: usize) {
+    let mut scratch = [0; 480];
+    while samples > 0 && !tones.is_finished() {
+        let count = samples.min(scratch.len());
+        tones.fill(&mut scratch[..count]);
+        samples -= count;
+    }
+}
+
+/// A factor that moves in a straight line.
+#[derive(Debug, Clone, Copy)]
+struct Gain {
+    value: f32,
+    target: f32,
+    /// Until the target is reached, 48,000 per second.
+    left: u64,
+}
+
+impl Gain {
+    fn at(value: f32) -> Self {
+        Self { value, target: value, left: 0 }
+    }
+
+    fn go(&mut self, target: f32, ms: u32) {
+        (self.target, self.left) = (target, u64::from(ms) * PER_MS);
+        if ms == 0 {
+            self.value = target;
+        }
+    }
+
+    fn left(self) -> u64 {
+        self.left
+    }
+
+    fn is_neutral(self) -> bool {
+        self.left == 0 && self.value == 1.0
+    }
+
+    fn apply(&mut self, samples: &mut [i16], per_sample: u64) {
+        if self.is_neutral() {
+            return;
+        }
+        for sample in samples {
+            if self.left > 0 {
+                let steps = self.left.div_ceil(per_sample) as f32;
+                self.value += (self.target - self.value) / steps;
+                self.left = self.left.saturating_sub(per_sample);
+                if self.left == 0 {
+                    self.value = self.target;
+                }
+            }
+            // `as` saturates.
+            *sample = (f32::from(*sample) * self.value).round() as i16;
+        }
+    }
+}
+
+fn factor(volume_db: f32) -> f32 {
+    if volume_db.is_nan() || volume_db == 0.0 {
+        1.0
+    } else if volume_db < LOWEST_DB {
+        0.0
+    } else {
+        10_f32.powf(volume_db.min(HIGHEST_DB) / 20.0)
+    }
+}
+
+/// All places and lengths count so many per second.
+const PER_SECOND: u64 = 48_000;
+const PER_MS: u64 = PER_SECOND / 1_000;
+const PER_NARROW: u64 = PER_SECOND / 8_000;
+/// The shortest fade that does not click.
+const FADE_MS: u32 = 5;
+const LOWEST_DB: f32 = -60.0;
+const HIGHEST_DB: f32 = 30.0;
+
+#[cfg(test)]
+mod tests;

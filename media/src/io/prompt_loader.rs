@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::graph::player::{Prompt, PromptError};
+use crate::graph::prompt::{Prompt, PromptError};
 
 /// Why a prompt cannot be played.
 #[derive(Debug)]

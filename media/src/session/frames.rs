@@ -12,7 +12,7 @@ use crate::{
     command::{Feed, SessionId},
     dsp::tone::ToneSpec,
     dtmf::{DigitFrame, Edge, EventPacket},
-    event::{Event, FinishReason},
+    event::Event,
     graph::{
         Fade, Frame,
         recorder::Track,
@@ -283,58 +283,13 @@ impl Session {
         }
     }
 
-    /// A frame of the playback: copied as it was encoded, unless something has to be mixed into it.
-    fn send_prompt(&mut self, position: u64, out: &mut Output) {
-        let Some(player) = &mut self.player else { return };
-        if player.starts() {
-            out.event(Event::PlayStarted(self.id, player.id()));
-        }
-        let codec = self.config.send.codec;
-        if self.fade.is_pending() || !self.taps.is_empty() {
-            self.send_audio(
-                position,
-                |session, samples| {
-                    let Some(player) = &mut session.player else { return };
-                    player.advance(samples.len(), |prompt, part, at| {
-                        samples[at..at + part.len()].copy_from_slice(&prompt.samples()[part]);
-                    });
-                },
-                out,
-            );
-        } else {
-            let mut payload = [codec.silence().unwrap_or(0); MAX_FRAME];
-            player.advance(self.frame, |prompt, part, at| {
-                if let Some(encoded) = prompt.encoded(codec) {
-                    payload[at..at + part.len()].copy_from_slice(&encoded[part]);
-                }
-            });
-            self.send_payload(position, &payload[..self.frame], out);
-        }
-        self.finish_play(out);
-    }
-
-    /// A playback goes on while the peer holds us and nothing may be sent.
-    fn play_unheard(&mut self, out: &mut Output) {
-        let Some(player) = &mut self.player else { return };
-        if player.starts() {
-            out.event(Event::PlayStarted(self.id, player.id()));
-        }
-        player.advance(self.frame, |_, _, _| {});
-        self.finish_play(out);
-    }
-
-    fn finish_play(&mut self, out: &mut Output) {
-        let Some(player) = self.player.take_if(|player| player.is_finished()) else { return };
-        out.event(Event::PlayFinished {
-            session: self.id,
-            player: player.id(),
-            reason: FinishReason::Ended,
-            played_ms: player.played_ms(),
-        });
-    }
-
     /// Encodes and sends what `fill` puts into a silent frame.
-    fn send_audio(&mut self, position: u64, fill: impl FnOnce(&mut Self, &mut [i16]), out: &mut Output) {
+    pub(super) fn send_audio(
+        &mut self,
+        position: u64,
+        fill: impl FnOnce(&mut Self, &mut [i16]),
+        out: &mut Output,
+    ) {
         let mut frame = Frame::silence(self.frame, RATE);
         fill(self, frame.samples_mut());
         self.fade.mix_into(frame.samples_mut());
@@ -346,7 +301,7 @@ impl Session {
         }
     }
 
-    fn send_payload(&mut self, position: u64, payload: &[u8], out: &mut Output) {
+    pub(super) fn send_payload(&mut self, position: u64, payload: &[u8], out: &mut Output) {
         let header = self.egress.stamp(position, self.frame as u64, self.config.send.payload_type);
         self.transmit(&header, payload, out);
     }
@@ -422,7 +377,7 @@ pub(crate) enum Heard<'a> {
     Payload(&'a [u8]),
 }
 
-const RATE: u32 = 8_000;
+pub(super) const RATE: u32 = 8_000;
 
 /// Packets of a digit that are still to come when its first end was sent (RFC 4733 §2.5.1.4).
 const ENDS: u8 = 2;
@@ -431,6 +386,6 @@ const ENDS: u8 = 2;
 const RELAX_EVERY: u64 = 10;
 
 /// 60 ms of G.711.
-const MAX_FRAME: usize = 480;
+pub(super) const MAX_FRAME: usize = 480;
 
 const _: () = assert!(MAX_FRAME <= Frame::CAPACITY);

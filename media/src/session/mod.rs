@@ -4,19 +4,21 @@ pub(crate) mod frames;
 pub(crate) mod jitter_buffer;
 pub(crate) mod latch;
 pub(crate) mod lateness;
+mod playback;
 pub(crate) mod playout;
 pub(crate) mod receive;
 pub(crate) mod reports;
 pub(crate) mod send;
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use crate::{
     codec::Codec,
-    command::{Feed, PlayerId, SessionId, TapId},
+    command::{Feed, SessionId, TapId},
     config::SessionConfig,
     dsp::tone_script::ScriptGenerator,
     dtmf::DigitSender,
@@ -61,7 +63,11 @@ pub struct Session {
     /// A mix is not to hear it.
     muted: bool,
     tone: Option<Box<ScriptGenerator>>,
-    player: Option<Player>,
+    player: Option<Box<Player>>,
+    /// Playbacks that wait for it to end.
+    queue: VecDeque<Box<Player>>,
+    /// Frames that earlier playbacks were short of audio.
+    starved: u64,
     fade: Fade,
     digits: DigitSender,
     digit_tone: Option<(u8, Tone)>,
@@ -123,6 +129,8 @@ impl Session {
             muted: false,
             tone: None,
             player: None,
+            queue: VecDeque::new(),
+            starved: 0,
             fade: Fade::default(),
             digits: DigitSender::new(config.send.codec.clock_rate()),
             digit_tone: None,
@@ -205,6 +213,7 @@ impl Session {
             jitter: reception.jitter(),
             continuity_violations: self.egress.violations(),
             skipped: self.skipped,
+            starved: self.starved + self.player.as_ref().map_or(0, |player| player.starved()),
             round_trip_us: self.reports.round_trip_us(),
             remote_fraction_lost: self.reports.remote_fraction_lost(),
         }
@@ -353,38 +362,7 @@ impl Session {
         }
     }
 
-    // ---- playback, digits, taps --------------------------------------------------------------------------------
-
-    pub(crate) fn play(&mut self, player: Player, out: &mut Output) {
-        if let Some(tone) = &mut self.tone
-            && self.player.is_none()
-        {
-            self.fade.start(|next| _ = tone.fill(next));
-        }
-        self.stop_play(FinishReason::Replaced, out);
-        self.player = Some(player);
-        self.relay.reset();
-        self.read_from = None;
-        self.release_key();
-    }
-
-    pub(crate) fn is_playing(&self, id: PlayerId) -> bool {
-        self.player.as_ref().is_some_and(|player| player.id() == id)
-    }
-
-    /// Ends a running playback; what was about to be heard fades out in the next frame.
-    pub(crate) fn stop_play(&mut self, reason: FinishReason, out: &mut Output) {
-        let Some(mut player) = self.player.take() else { return };
-        let (id, played_ms) = (player.id(), player.played_ms());
-        if player.is_started() {
-            self.fade.start(|next| {
-                player.advance(next.len(), |prompt, part, at| {
-                    next[at..at + part.len()].copy_from_slice(&prompt.samples()[part]);
-                });
-            });
-        }
-        out.event(Event::PlayFinished { session: self.id, player: id, reason, played_ms });
-    }
+    // ---- digits, taps ------------------------------------------------------------------------------------------
 
     pub(crate) fn digits(&mut self) -> &mut DigitSender {
         &mut self.digits
@@ -432,7 +410,7 @@ impl Session {
 
     /// The last words: a BYE for the peer, the end of everything that runs, and the figures.
     pub(crate) fn close(&mut self, beat: u64, now: Instant, out: &mut Output) {
-        self.stop_play(FinishReason::Closed, out);
+        self.stop_all(FinishReason::Closed, out);
         self.untap(None, out);
         self.send_goodbye(beat, now, out);
         out.event(Event::Closed(self.id, Box::new(self.stats())));
@@ -454,7 +432,7 @@ impl std::fmt::Display for Session {
         }
         f.write_str("; heard ")?;
         match (&self.player, &self.feed, self.path) {
-            (Some(player), ..) => write!(f, "{:?}", player.prompt())?,
+            (Some(player), ..) => write!(f, "{player}")?,
             (None, Feed::Silence, _) | (None, Feed::Session(_), Path::None) => f.write_str("silence")?,
             (None, Feed::Mix(mix), _) => write!(f, "mix {} → encode", mix.0)?,
             (None, Feed::Tone(_), _) => f.write_str("tone")?,
