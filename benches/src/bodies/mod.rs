@@ -3,9 +3,11 @@
 pub mod dialog;
 pub mod g711;
 pub mod g722;
+pub mod opus;
 pub mod playout;
 pub mod prompt;
 pub mod relay;
+pub mod resample;
 pub mod rtp_parse;
 pub mod sdp_negotiation;
 mod shard;
@@ -51,9 +53,11 @@ pub fn all() -> Vec<Body> {
         dialog::all(),
         g711::all(),
         g722::all(),
+        opus::all(),
         playout::all(),
         prompt::all(),
         relay::all(),
+        resample::all(),
         rtp_parse::all(),
         sdp_negotiation::all(),
         sip_parse::all(),
