@@ -39,7 +39,7 @@ pub struct Dial {
     pub target: Target,
     /// The calling party shown.
     pub from: NameAddr,
-    /// Place the media beside this leg's, so that the two can be bridged without crossing workers.
+    /// Place the media beside this leg's, so that none has to move when the two are bridged.
     pub near: Option<LegId>,
     /// User and password for a 401 or 407.
     pub credentials: Option<(String, String)>,
@@ -132,7 +132,7 @@ pub enum Command {
     /// Ends the bridge this leg is in.
     Unbridge,
     /// Lets this leg and all others in the conference hear each other; a bridge or conference it is in ends for it
-    /// first. A conference is there while somebody is in it, on one media worker.
+    /// first. A conference is there while somebody is in it.
     Join(MixId),
     /// Leaves the conference: the leg hears silence.
     Leave,

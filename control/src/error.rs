@@ -16,9 +16,6 @@ pub enum CommandError {
     NoMedia(LegId),
     /// The verb does not fit the leg's direction or state.
     WrongState(LegId),
-    /// The leg to be bridged, or one in the conference to be joined, is on another media worker than this one; dial
-    /// the second with `near` the first.
-    OtherWorker(LegId),
     /// Signaling refused it.
     Invite(InviteError),
 }
@@ -30,7 +27,6 @@ impl std::fmt::Display for CommandError {
             Self::LegExists(leg) => write!(f, "leg {} exists already or its number is reserved", leg.0),
             Self::NoMedia(leg) => write!(f, "leg {} has no media yet", leg.0),
             Self::WrongState(leg) => write!(f, "not possible in the present state of leg {}", leg.0),
-            Self::OtherWorker(leg) => write!(f, "leg {} lives on another media worker", leg.0),
             Self::Invite(error) => error.fmt(f),
         }
     }

@@ -13,7 +13,10 @@ use std::{
 use media::{
     Prompt, TapId,
     graph::recorder::recorder,
-    io::{Engine, EngineConfig, EngineGauges, Layout, LoadError, Prompts, RecordingOutcome, RecordingWriter},
+    io::{
+        Engine, EngineConfig, EngineGauges, Layout, LoadError, Prompts, RecordingOutcome, RecordingWriter,
+        WorkerGauges,
+    },
 };
 use signaling::{
     Listener, Transmit, Transport,
@@ -65,6 +68,8 @@ pub struct Gauges {
     pub transports: signaling::io::TransportGauges,
     /// Media.
     pub media: EngineGauges,
+    /// Media threads, by number.
+    pub workers: Vec<WorkerGauges>,
 }
 
 /// Which way a mirrored SIP message went.
@@ -149,7 +154,14 @@ impl Control {
             signaling: self.switchboard.gauges(),
             transports: self.transports.gauges(),
             media: self.engine.gauges(),
+            workers: self.engine.worker_gauges(),
         }
+    }
+
+    /// How busy the media thread is that the next call would be on, thousandths of the last second.
+    #[must_use]
+    pub fn media_load_permille(&self) -> u32 {
+        self.engine.load_permille()
     }
 
     /// Asks a leg to do something, at once.

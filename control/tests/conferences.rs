@@ -4,18 +4,15 @@
 
 extern crate offhook_control as control;
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use control::{
-    Command, CommandError, Config, Dial, EventKind, LegId, MediaRequest, Switchboard, Target,
+    Command, CommandError, Config, Dial, EventKind, LegId, Target,
     media::{
-        MixId, SessionId,
+        MixId,
         dsp::{detect::tone_level, tone::ToneSpec},
     },
-    signaling::{Listener, NameAddr, Transport, Uri},
+    signaling::{NameAddr, Uri},
     sim::{NodeId, World},
 };
 
@@ -140,43 +137,4 @@ fn a_coach_is_heard_by_the_agent_alone() {
     stage.ask(agent, Command::Gain(coach, None)).unwrap();
     assert_eq!(stage.heard(), [[1, 2], [0, 2], [0, 1]]);
     assert_eq!(stage.ask(agent, Command::Gain(agent, None)), Err(CommandError::WrongState(agent)));
-}
-
-/// Only the switchboard, whose media says where sessions are.
-#[test]
-fn a_leg_on_another_worker_is_refused_and_stays_where_it_is() {
-    let now = base();
-    let address = SocketAddr::from(([127, 0, 0, 1], 5060));
-    let listener = Listener { transport: Transport::Udp, local: address, advertised: address };
-    let signaling = control::signaling::Config { listeners: vec![listener], ..Default::default() };
-    let mut switchboard = Switchboard::new(Config { signaling, ..Config::default() });
-    let uri: Uri = Uri::parse("sip:x@192.0.2.1").unwrap();
-    for (leg, worker) in [(LegId(1), 0), (LegId(2), 1), (LegId(3), 0)] {
-        let dial = Dial::new(Target::Uri(uri.clone()), NameAddr::from(uri.clone()));
-        switchboard.handle_command(now, leg, Command::Dial(Box::new(dial))).unwrap();
-        while let Some(request) = switchboard.poll_media() {
-            if let MediaRequest::Open { leg, .. } = request {
-                let session = SessionId::new(worker, leg.0 as u32, 0);
-                switchboard.handle_opened(
-                    now,
-                    leg,
-                    Some((session, SocketAddr::from(([127, 0, 0, 1], 4000)))),
-                );
-            }
-        }
-    }
-    switchboard.handle_command(now, LegId(1), Command::Join(ROOM)).unwrap();
-    let refused = switchboard.handle_command(now, LegId(2), Command::Join(ROOM));
-    assert_eq!(refused, Err(CommandError::OtherWorker(LegId(1))));
-    assert_eq!(switchboard.conference(LegId(2)), None);
-    switchboard.handle_command(now, LegId(3), Command::Join(ROOM)).unwrap();
-    switchboard.handle_command(now, LegId(1), Command::HangUp(None)).unwrap();
-    switchboard.handle_command(now, LegId(3), Command::Silence).unwrap();
-    // Empty, it may begin anywhere.
-    switchboard.handle_command(now, LegId(2), Command::Join(ROOM)).unwrap();
-}
-
-#[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
-fn base() -> Instant {
-    Instant::now()
 }

@@ -1,5 +1,6 @@
 //! Everything one worker owns. Pure: time and bytes come in as arguments, results are polled.
 
+mod guests;
 mod mixes;
 mod output;
 mod passage;
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use guests::Guests;
 use mixes::Mixes;
 pub(crate) use mixes::Seat;
 pub(crate) use output::Output;
@@ -18,6 +20,7 @@ pub use output::{Channel, Transmit};
 pub use passage::Moving;
 pub(crate) use random::Random;
 pub use slots::Slots;
+pub(crate) use slots::seats;
 
 use crate::{
     command::{Command, Feed, SessionId},
@@ -63,8 +66,7 @@ pub struct Shard {
     odd: usize,
     /// Slots of sessions that hold packets back.
     holding: Vec<u32>,
-    /// Sessions that came from other shards and sit in other slots than their ids say, in order.
-    guests: Vec<(SessionId, u32)>,
+    guests: Guests,
     /// Slots of sessions whose company changed since the last beat.
     unsettled: Vec<u32>,
     mixes: Mixes,
@@ -89,7 +91,7 @@ impl Shard {
             open: 0,
             odd: 0,
             holding: Vec::with_capacity(config.sessions),
-            guests: Vec::new(),
+            guests: Guests::default(),
             unsettled: Vec::new(),
             mixes: Mixes::default(),
             output,
@@ -222,14 +224,19 @@ impl Shard {
     /// Counters, summed up now.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
-        let open: u64 =
-            self.sessions.iter().flatten().map(|session| session.stats().continuity_violations).sum();
-        ShardStats {
+        let mut stats = ShardStats {
             sessions: self.open as u64,
             transmits: self.output.produced,
-            continuity_violations: self.violations_before + open,
+            continuity_violations: self.violations_before,
             ..self.stats
+        };
+        for session in self.sessions.iter().flatten() {
+            let session = session.stats();
+            stats.continuity_violations += session.continuity_violations;
+            stats.concealed += session.concealed;
+            stats.late_packets += session.late;
         }
+        stats
     }
 
     /// Sessions open now.
@@ -251,8 +258,7 @@ impl Shard {
         if at_home.is_some_and(|session| session.id() == id) {
             return Some(id.slot() as usize);
         }
-        let place = self.guests.binary_search_by_key(&id, |&(guest, _)| guest).ok()?;
-        Some(self.guests[place].1 as usize)
+        self.guests.slot(id)
     }
 
     fn open(&mut self, now: Instant, id: SessionId, config: crate::config::SessionConfig) {
@@ -293,7 +299,10 @@ impl Shard {
             self.leave(session.id(), seat);
         }
         session.close(beat, now, &mut self.output);
-        self.violations_before += session.stats().continuity_violations;
+        let stats = session.stats();
+        self.violations_before += stats.continuity_violations;
+        self.stats.concealed += stats.concealed;
+        self.stats.late_packets += stats.late;
     }
 
     // ---- who hears whom ----------------------------------------------------------------------------------------

@@ -66,4 +66,8 @@ pub struct ShardStats {
     pub stale_commands: u64,
     /// Sum of the sessions' breaches of the continuity contract, closed sessions included.
     pub continuity_violations: u64,
+    /// Frames that were concealed because nothing was there to be heard; closed sessions included.
+    pub concealed: u64,
+    /// Packets that came too late to be heard; closed sessions included.
+    pub late_packets: u64,
 }

@@ -164,23 +164,14 @@ fn frames_that_fell_due_on_the_way_are_sent_on_arrival() {
     world.command(Command::Play(a, PlayerId(1), Box::new(Playback::prompt(prompt, None))));
     world.run_ms(203);
     world.command(Command::Release(a));
-    let mut moving = None;
-    world.events.retain_mut(|(_, event)| match std::mem::replace(event, Event::DigitsSent(a)) {
-        Event::Released(_, released) => {
-            moving = Some(released);
-            false
-        }
-        other => {
-            *event = other;
-            true
-        }
-    });
+    let released = world.events.pop();
+    let Some((_, Event::Released(_, moving))) = released else { panic!("it was released") };
     // Two frames fall due meanwhile.
     world.run_ms(15);
     world.now += Duration::from_millis(20);
     let before = world.rtp(a).count();
     let now = world.now;
-    world.second.handle_command(now, Command::Adopt(a, 4, moving.expect("it was released")));
+    world.second.handle_command(now, Command::Adopt(a, 4, moving));
     world.run_ms(1_000);
     let mut checker = Checker::new(160, Some(101));
     for sent in world.rtp(a) {

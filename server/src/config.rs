@@ -26,7 +26,7 @@ use self::{
     document::{Item, Section, listed},
     problem::Report,
 };
-use crate::routing::Route;
+use crate::{admission::Limits, routing::Route};
 
 /// Everything `offhook serve` is told.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub struct Config {
     pub log: String,
     /// Dialling plan, in order.
     pub routes: Vec<Route>,
+    /// `[limits]`: how much is taken on.
+    pub limits: Limits,
 }
 
 /// `[sip]` and `[[user]]`.
@@ -73,7 +75,7 @@ pub struct Media {
     pub codecs: Vec<Codec>,
     /// Packet time, ms. Default 20.
     pub ptime_ms: u8,
-    /// Media threads; the engine's choice where `None`. With a conference among the routes it is 1.
+    /// Media threads; the engine's choice where `None`.
     pub workers: Option<usize>,
     /// How far the source of RTP may differ from the SDP. Default [`Latch::SameIp`].
     pub latch: Latch,
@@ -101,6 +103,7 @@ impl Default for Config {
             drain: Duration::from_secs(30),
             log: "info".into(),
             routes: Vec::new(),
+            limits: Limits::default(),
         }
     }
 }
@@ -185,10 +188,11 @@ impl Config {
         http.finish(report);
         self.sip.read(root.section("sip", report), report);
         self.media.read(root.section("media", report), report);
+        read_limits(&mut self.limits, root.section("limits", report), report);
         for user in root.sections("user", report) {
             self.sip.read_user(user, report);
         }
-        self.routes = routes::read(root.sections("route", report), folder, &mut self.media.workers, report);
+        self.routes = routes::read(root.sections("route", report), folder, report);
         root.finish(report);
     }
 }
@@ -301,6 +305,16 @@ impl Media {
         }
         section.finish(report);
     }
+}
+
+fn read_limits(limits: &mut Limits, mut section: Section<'_>, report: &mut Report<'_>) {
+    if let Some(item) = section.take("max_calls") {
+        limits.max_calls = item.integer(1..=1_000_000, report).and_then(|calls| usize::try_from(calls).ok());
+    }
+    if let Some(load) = section.take("max_load").and_then(|item| item.number(0.1..=1.0, report)) {
+        limits.max_load = load;
+    }
+    section.finish(report);
 }
 
 /// Every element of an array of strings that `parse` understands; the others are reported.

@@ -1,9 +1,10 @@
 //! What the program `offhook` is made of.
 //!
 //! # Map
-//! [`config`] is what the user says, [`routing`] the dialling plan, [`apps`] what answers calls (pure), [`cli`] the
-//! subcommands, [`phone`] the built-in test phone.
+//! [`config`] is what the user says, [`routing`] the dialling plan, [`apps`] what answers calls (pure), [`admission`]
+//! decides whether a call is taken, [`cli`] are the subcommands, [`phone`] is the built-in test phone.
 
+pub mod admission;
 pub mod api;
 pub mod apps;
 pub mod cli;

@@ -271,10 +271,6 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
             "4:9: route[1].limit: expected a whole number from 1 to 1000000, found 0",
         ),
         (
-            "to = \"a\"\napp = \"conference\"\n[media]\nworkers = 2",
-            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"conference\": a conference needs media.workers = 1",
-        ),
-        (
             "to = \"a\"\napp = \"scenario\"\nfile = \"x.js\"",
             "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"scenario\": scenario is not available yet",
         ),
@@ -344,5 +340,4 @@ fn the_example_is_accepted() {
     let config = Config::load(&example).unwrap();
     assert_eq!(config.sip.users.len(), 2);
     assert_eq!(config.routes.len(), 5);
-    assert_eq!(config.media.workers, Some(1), "as there is a conference");
 }

@@ -10,9 +10,6 @@ impl Switchboard {
         if a == b {
             return Err(CommandError::WrongState(b));
         }
-        if a_session.worker() != b_session.worker() {
-            return Err(CommandError::OtherWorker(b));
-        }
         if self.leg(a)?.bridged == Some(b) {
             return Ok(());
         }

@@ -6,16 +6,9 @@ use crate::{command::LegId, error::CommandError, event::EventKind, switchboard::
 
 impl Switchboard {
     pub(crate) fn join(&mut self, id: LegId, mix: MixId) -> Result<(), CommandError> {
-        let session = self.session(id)?;
+        self.session(id)?;
         if self.conference(id) == Some(mix) {
             return Ok(());
-        }
-        // A mix lives on the worker of its members.
-        let other = self.members(mix).next();
-        if let Some(other) = other
-            && self.session(other)?.worker() != session.worker()
-        {
-            return Err(CommandError::OtherWorker(other));
         }
         self.dissolve(id);
         self.hear(id, Feed::Mix(mix))?;

@@ -38,7 +38,7 @@ impl Live {
                 listeners: vec![(Transport::Udp, listener), (Transport::Tcp, listener)],
                 advertise: None,
                 engine: EngineConfig {
-                    workers: 1,
+                    workers: 2,
                     ports: first..=first + 199,
                     sessions_per_worker: 16,
                     pin: false,

@@ -21,6 +21,11 @@ impl Clock {
         Self { monotonic: monotonic(), origin: Instant::now() }
     }
 
+    /// When its first beat begins.
+    pub(crate) fn origin(&self) -> Instant {
+        self.origin
+    }
+
     pub(crate) fn now(&self) -> Instant {
         Instant::now()
     }

@@ -12,10 +12,12 @@ use std::{
 
 use super::{
     affinity,
+    clock::Clock,
+    placement::Placement,
     port_range::{PortRange, QUARANTINE},
-    queue::{self, Sender},
+    queue::{self, Doorbell, Receiver, Sender},
     socket,
-    worker::{Inbound, Published, Shared, Worker},
+    worker::{Inbound, Lines, Outbound, Party, Published, Shared, Ways, Worker},
 };
 use crate::{
     command::{Command, SessionId},
@@ -139,18 +141,47 @@ pub struct EngineGauges {
     pub stale_commands: u64,
     /// Commands refused because a worker's queue was full.
     pub queue_full: u64,
+    /// How busy the worker is on which the next session would be opened, thousandths of the last second.
+    pub load_permille: u32,
+    /// Sessions that moved to another worker to be with those they hear.
+    pub moves: u64,
+    /// Times that two sessions could not be brought together, because a worker had no seat left.
+    pub apart: u64,
+}
+
+/// What one worker can tell about itself; counters since the start unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct WorkerGauges {
+    /// Sessions on it now.
+    pub sessions: usize,
+    /// The share of time in which it works, thousandths of the last second. Near 1000 it cannot carry more.
+    pub load_permille: u32,
+    /// Beats that began more than a beat late.
+    pub late_beats: u64,
+    /// How late the worst beat of the last second began, µs.
+    pub latest_wake_us: u64,
+    /// Frames of sessions that were skipped because it was late.
+    pub skipped_frames: u64,
+    /// Frames that had to be concealed because packets were missing.
+    pub concealed_frames: u64,
+    /// Packets that came too late to be heard.
+    pub late_packets: u64,
+    /// Commands refused because its queue was full.
+    pub queue_full: u64,
 }
 
 /// All media threads of a process. One owner; workers are reached through rings and never locked.
 pub struct Engine {
     bind: IpAddr,
-    slots: Slots,
+    placement: Placement,
     ports: PortRange,
     shared: Arc<Shared>,
     workers: Vec<Handle>,
     /// Where the search for the next event begins.
     turn: usize,
-    queue_full: u64,
+    /// A command that waited for a session to move found its queue full.
+    stalled: bool,
 }
 
 /// Wakes a thread that waits for events.
@@ -164,11 +195,11 @@ impl Wake for Unpark {
 
 struct Handle {
     commands: Sender<Inbound>,
-    events: rtrb::Consumer<Event>,
+    events: rtrb::Consumer<Outbound>,
     published: Arc<Published>,
     thread: Option<JoinHandle<()>>,
-    /// The RTP port of each session, by slot.
-    ports: Vec<Option<(SessionId, u16)>>,
+    /// Commands it had no room for.
+    queue_full: u64,
 }
 
 impl Engine {
@@ -183,85 +214,120 @@ impl Engine {
         let _ = affinity::raise_open_files();
         let mut engine = Self {
             bind: config.bind,
-            slots: Slots::new(config.workers as u8, sessions as u32),
+            placement: Placement::new(Slots::new(config.workers as u8, sessions as u32)),
             ports: PortRange::new(&config.ports, config.quarantine, config.seed),
             shared: Arc::default(),
             workers: Vec::with_capacity(config.workers),
             turn: 0,
-            queue_full: 0,
+            stalled: false,
         };
         let cores = affinity::cores();
-        for number in 0..config.workers {
+        // One grid for all, so that sessions can move from one to another.
+        let clock = Clock::new();
+        for (number, (bell, ways)) in ways(config.workers)?.into_iter().enumerate() {
             let core = config.pin.then(|| cores[cores.len() - 1 - number % cores.len()]);
-            engine.start_worker(number as u8, core, &config)?;
+            engine.start_worker(number as u8, core, &config, clock, bell, ways)?;
         }
         Ok(engine)
     }
 
-    fn start_worker(&mut self, number: u8, core: Option<usize>, config: &EngineConfig) -> io::Result<()> {
+    fn start_worker(
+        &mut self,
+        number: u8,
+        core: Option<usize>,
+        config: &EngineConfig,
+        clock: Clock,
+        bell: Arc<Doorbell>,
+        ways: Ways,
+    ) -> io::Result<()> {
         let (sessions, realtime) = (config.sessions_per_worker, config.realtime);
         let shard = Shard::new(
             ShardConfig { worker: number, seed: config.seed.wrapping_add(u64::from(number)), sessions },
-            Instant::now(),
+            clock.origin(),
         );
-        let (commands, inbound) = queue::channel(4 * sessions + 1024)?;
+        let (commands, inbound) = queue::channel(4 * sessions + 1024, bell);
         let (producer, events) = rtrb::RingBuffer::new(4 * sessions + 1024);
         let published = Arc::new(Published::default());
-        let worker = Worker::new(
-            shard,
+        let lines = Lines {
             inbound,
-            producer,
-            Arc::clone(&self.shared),
-            Arc::clone(&published),
-            sessions,
-        )?;
+            events: producer,
+            ways,
+            shared: Arc::clone(&self.shared),
+            published: Arc::clone(&published),
+        };
+        let worker = Worker::new(shard, lines, clock, sessions)?;
         let thread =
             Builder::new().name(format!("media-{number}")).spawn(move || worker.run(core, realtime))?;
-        self.workers.push(Handle {
-            commands,
-            events,
-            published,
-            thread: Some(thread),
-            ports: vec![None; sessions],
-        });
+        self.workers.push(Handle { commands, events, published, thread: Some(thread), queue_full: 0 });
         Ok(())
     }
 
     /// Reserves a session and binds its ports; send [`Command::Open`] next. Returns the RTP address; RTCP is on the
-    /// port above. Sessions that hear each other belong on one worker: `near` names the one to stand beside. A
-    /// session lasts until its [`Event::Closed`], whether it was opened or not.
+    /// port above. Sessions that hear each other belong on one worker: `near` names the one to stand beside, which
+    /// saves moving one of them later. A session lasts until its [`Event::Closed`], whether it was opened or not.
     pub fn open(&mut self, near: Option<SessionId>) -> Result<(SessionId, SocketAddr), OpenError> {
-        let id = self.slots.allocate(self.slots.least_used(), near).ok_or(OpenError::NoSession)?;
+        let id = self.placement.allocate(near).ok_or(OpenError::NoSession)?;
         let (port, rtp, rtcp) = match bind_free(&mut self.ports, self.bind) {
             Ok(bound) => bound,
             Err(error) => {
-                self.slots.release(id);
+                self.placement.give_back(id);
                 return Err(error);
             }
         };
         let handle = &mut self.workers[usize::from(id.worker())];
         if handle.commands.send(Inbound::Attach { id, rtp, rtcp }).is_err() {
-            self.queue_full += 1;
-            self.slots.release(id);
+            handle.queue_full += 1;
+            self.placement.give_back(id);
             self.ports.refuse(port);
             return Err(OpenError::QueueFull);
         }
-        handle.ports[id.slot() as usize] = Some((id, port));
+        self.placement.settle(id, port);
         Ok((id, SocketAddr::new(self.bind, port)))
     }
 
-    /// Sends a command to the session's worker, which obeys it in its next beat.
+    /// Sends a command to the session's worker, which obeys it in its next beat. Where a session is to hear one of
+    /// another worker, or join a mix there, one of them moves first, and commands for those who move wait for them.
     pub fn send(&mut self, command: Command) -> Result<(), QueueFull> {
-        let Some(handle) = self.workers.get_mut(usize::from(command.session().worker())) else {
+        if self.placement.is_holding() && self.placement.must_wait(&command) {
+            self.placement.hold(command);
             return Ok(());
-        };
-        match handle.commands.send(Inbound::Command(command)) {
-            Ok(()) => Ok(()),
-            Err(Inbound::Command(command)) => {
-                self.queue_full += 1;
-                Err(QueueFull(command))
+        }
+        self.dispatch(command)
+    }
+
+    fn dispatch(&mut self, command: Command) -> Result<(), QueueFull> {
+        if let Some(departure) = self.placement.departure(&command) {
+            let from = &mut self.workers[usize::from(departure.from)];
+            if let Err(Inbound::Move(departure)) = from.commands.send(Inbound::Move(Box::new(departure))) {
+                from.queue_full += 1;
+                self.placement.call_off(&departure);
+                return Err(QueueFull(command));
             }
-            Err(Inbound::Attach { .. }) => unreachable!("a ring gives back what it was given"),
+            self.placement.hold(command);
+            return Ok(());
+        }
+        let worker = self.placement.worker(command.session());
+        let Some(handle) = self.workers.get_mut(usize::from(worker)) else { return Ok(()) };
+        if handle.commands.is_full() {
+            handle.queue_full += 1;
+            return Err(QueueFull(command));
+        }
+        self.placement.note(&command);
+        // There is room, checked above, and only we fill it.
+        let _ = handle.commands.send(Inbound::Command(command));
+        Ok(())
+    }
+
+    /// Somebody left: what waited for that may go on.
+    fn resume(&mut self) {
+        self.stalled = false;
+        for command in self.placement.take_held() {
+            if self.placement.must_wait(&command) {
+                self.placement.hold(command);
+            } else if let Err(QueueFull(command)) = self.dispatch(command) {
+                self.stalled = true;
+                self.placement.hold(command);
+            }
         }
     }
 
@@ -276,13 +342,36 @@ impl Engine {
 
     /// The next event, if there is one. The workers take turns.
     pub fn try_event(&mut self) -> Option<Event> {
-        for _ in 0..self.workers.len() {
+        if self.stalled {
+            self.resume();
+        }
+        let mut empty = 0;
+        while empty < self.workers.len() {
             self.turn = (self.turn + 1) % self.workers.len();
-            if let Ok(event) = self.workers[self.turn].events.pop() {
-                if let Event::Closed(id, _) = &event {
-                    self.release(*id);
+            empty += 1;
+            match self.workers[self.turn].events.peek() {
+                Err(_) => continue,
+                // What it tells there comes after all it told where it was.
+                Ok(Outbound::Event(event))
+                    if self.placement.bound_for(event.session()) == Some(self.turn as u8) =>
+                {
+                    continue;
                 }
-                return Some(event);
+                Ok(Outbound::Event(_) | Outbound::Left(_)) => {}
+            }
+            match self.workers[self.turn].events.pop() {
+                Ok(Outbound::Event(event)) => {
+                    if let Event::Closed(id, _) = &event {
+                        self.release(*id);
+                    }
+                    return Some(event);
+                }
+                Ok(Outbound::Left(id)) => {
+                    self.placement.left(id);
+                    self.resume();
+                    empty = 0;
+                }
+                Err(_) => {}
             }
         }
         None
@@ -307,11 +396,8 @@ impl Engine {
 
     /// The session is gone and its sockets are closed.
     fn release(&mut self, id: SessionId) {
-        let Some(handle) = self.workers.get_mut(usize::from(id.worker())) else { return };
-        let Some(entry) = handle.ports.get_mut(id.slot() as usize) else { return };
-        if let Some((_, port)) = entry.take_if(|(owner, _)| *owner == id) {
+        if let Some(port) = self.placement.remove(id) {
             self.ports.release(Instant::now(), port);
-            self.slots.release(id);
         }
     }
 
@@ -320,14 +406,17 @@ impl Engine {
     pub fn gauges(&self) -> EngineGauges {
         let mut gauges = EngineGauges {
             workers: self.workers.len(),
-            sessions: (0..self.workers.len()).map(|worker| self.slots.in_use(worker as u8)).sum(),
+            sessions: (0..self.workers.len()).map(|worker| self.placement.in_use(worker as u8)).sum(),
             ports_in_use: self.ports.in_use(),
             ports_quarantined: self.ports.quarantined(Instant::now()),
-            queue_full: self.queue_full,
+            load_permille: self.load_permille(),
+            moves: self.placement.moved,
+            apart: self.placement.apart,
             ..EngineGauges::default()
         };
         for handle in &self.workers {
             let (shard, undelivered, latest_wake_us) = handle.published.load();
+            gauges.queue_full += handle.queue_full;
             gauges.datagrams += shard.datagrams;
             gauges.transmits += shard.transmits;
             gauges.undelivered += undelivered;
@@ -338,6 +427,32 @@ impl Engine {
             gauges.stale_commands += shard.stale_commands;
         }
         gauges
+    }
+
+    /// How busy the worker is on which the next session would be opened, thousandths of the last second.
+    #[must_use]
+    pub fn load_permille(&self) -> u32 {
+        let next = self.workers.get(usize::from(self.placement.least_used()));
+        next.map_or(0, |handle| handle.published.load_permille())
+    }
+
+    /// What each worker measures, by number.
+    #[must_use]
+    pub fn worker_gauges(&self) -> Vec<WorkerGauges> {
+        let gauges = |(number, handle): (usize, &Handle)| {
+            let (shard, _, latest_wake_us) = handle.published.load();
+            WorkerGauges {
+                sessions: self.placement.in_use(number as u8),
+                load_permille: handle.published.load_permille(),
+                late_beats: shard.late_beats,
+                latest_wake_us,
+                skipped_frames: shard.skipped_frames,
+                concealed_frames: shard.concealed,
+                late_packets: shard.late_packets,
+                queue_full: handle.queue_full,
+            }
+        };
+        self.workers.iter().enumerate().map(gauges).collect()
     }
 
     /// Ends all workers and waits for them; sessions that are still open end without a `Closed`. Dropping does the
@@ -360,6 +475,29 @@ impl Drop for Engine {
             }
         }
     }
+}
+
+/// Parties that may be on one way at a time.
+const PARTIES: usize = 64;
+
+/// The bell of each worker, and a ring from each to each other.
+fn ways(workers: usize) -> io::Result<Vec<(Arc<Doorbell>, Ways)>> {
+    let mut made = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        made.push((Arc::new(Doorbell::new()?), Ways { to: Vec::new(), from: Vec::new() }));
+    }
+    for from in 0..workers {
+        for to in 0..workers {
+            if from == to {
+                made[from].1.to.push(None);
+                continue;
+            }
+            let (sender, receiver): (_, Receiver<Party>) = queue::channel(PARTIES, Arc::clone(&made[to].0));
+            made[from].1.to.push(Some(sender));
+            made[to].1.from.push(receiver);
+        }
+    }
+    Ok(made)
 }
 
 /// A slot is an index of 20 bits in a shard.

@@ -6,6 +6,9 @@
 mod affinity;
 mod clock;
 mod engine;
+mod legs;
+mod load;
+mod placement;
 mod port_range;
 mod prompt_loader;
 mod queue;
@@ -14,6 +17,6 @@ mod socket;
 mod wav;
 mod worker;
 
-pub use engine::{Engine, EngineConfig, EngineGauges, OpenError, QueueFull};
+pub use engine::{Engine, EngineConfig, EngineGauges, OpenError, QueueFull, WorkerGauges};
 pub use prompt_loader::{LoadError, MAX_PROMPT_FILE, Prompts};
 pub use recording_writer::{Layout, RecordedFile, RecordingError, RecordingOutcome, RecordingWriter};

@@ -63,7 +63,7 @@ impl Doorbell {
     }
 }
 
-/// The writing end of a worker's commands.
+/// The writing end of a ring.
 #[derive(Debug)]
 pub(crate) struct Sender<T> {
     ring: rtrb::Producer<T>,
@@ -85,9 +85,13 @@ impl<T> Sender<T> {
     pub(crate) fn bell(&self) -> &Doorbell {
         &self.bell
     }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.ring.is_full()
+    }
 }
 
-/// The reading end of a worker's commands.
+/// The reading end of a ring.
 #[derive(Debug)]
 pub(crate) struct Receiver<T> {
     ring: rtrb::Consumer<T>,
@@ -99,22 +103,29 @@ impl<T> Receiver<T> {
         self.ring.pop().ok()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
     /// Sleeps until a value comes or the bell rings for another reason, which `ready` checks.
     pub(crate) fn sleep(&self, ready: impl FnOnce() -> bool) {
         self.bell.sleep(|| !self.ring.is_empty() || ready());
     }
 }
 
-/// A ring of `capacity` values with a doorbell.
-pub(crate) fn channel<T>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
-    let bell = Arc::new(Doorbell::new()?);
+/// A ring of `capacity` values that rings `bell`. A sleeper looks after all rings of its bell.
+pub(crate) fn channel<T>(capacity: usize, bell: Arc<Doorbell>) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = rtrb::RingBuffer::new(capacity);
-    Ok((Sender { ring: producer, bell: Arc::clone(&bell) }, Receiver { ring: consumer, bell }))
+    (Sender { ring: producer, bell: Arc::clone(&bell) }, Receiver { ring: consumer, bell })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn channel<T>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
+        Ok(super::channel(capacity, Arc::new(Doorbell::new()?)))
+    }
 
     #[test]
     fn a_full_ring_gives_the_value_back() {

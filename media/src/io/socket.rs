@@ -179,6 +179,20 @@ impl Poller {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Reports `socket` no more.
+    #[allow(unsafe_code, reason = "epoll has no safe wrapper")]
+    pub(crate) fn remove(&self, socket: &Socket) {
+        // SAFETY: both descriptors are open; no event is read when one is removed. One that is not there is no harm.
+        unsafe {
+            libc::epoll_ctl(
+                self.epoll.as_raw_fd(),
+                libc::EPOLL_CTL_DEL,
+                socket.inner.as_raw_fd(),
+                std::ptr::null_mut(),
+            );
+        }
+    }
+
     /// Looks once, without waiting; returns how many sockets are ready.
     #[allow(unsafe_code, reason = "epoll has no safe wrapper")]
     pub(crate) fn poll(&mut self) -> usize {

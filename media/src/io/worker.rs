@@ -5,6 +5,7 @@
 //! once. Nothing in a beat allocates, locks or logs.
 
 use std::{
+    collections::VecDeque,
     net::UdpSocket,
     sync::{
         Arc,
@@ -18,13 +19,16 @@ use atomic_waker::AtomicWaker;
 use super::{
     affinity,
     clock::{self, Clock},
-    queue::Receiver,
-    socket::{Poller, Sent, Socket},
+    legs::{Leg, Legs, Token},
+    load::Load,
+    placement::Departure,
+    queue::{Receiver, Sender},
+    socket::{Poller, Sent},
 };
 use crate::{
     command::{Command, SessionId},
     event::Event,
-    shard::{Channel, Shard},
+    shard::{Moving, Shard, seats},
     stats::ShardStats,
     time::BEAT,
 };
@@ -34,8 +38,38 @@ use crate::{
 pub(crate) enum Inbound {
     /// The sockets of a session that will be opened.
     Attach { id: SessionId, rtp: UdpSocket, rtcp: UdpSocket },
+    /// Sessions shall move to another worker.
+    Move(Box<Departure>),
     /// A command for the shard.
     Command(Command),
+}
+
+/// What a worker tells the owner of the engine.
+#[derive(Debug)]
+pub(crate) enum Outbound {
+    /// An event of the shard.
+    Event(Event),
+    /// A session is on its way to where it should go; nothing of it follows from here.
+    Left(SessionId),
+}
+
+/// Sessions that arrive together, each with the slot it gets, its sockets and its state once it was opened.
+pub(crate) type Party = Vec<(u32, Leg, Option<Box<Moving>>)>;
+
+/// The rings to and from the other workers.
+pub(crate) struct Ways {
+    /// By number; none to itself.
+    pub(crate) to: Vec<Option<Sender<Party>>>,
+    pub(crate) from: Vec<Receiver<Party>>,
+}
+
+/// How a worker talks with the rest of the engine.
+pub(crate) struct Lines {
+    pub(crate) inbound: Receiver<Inbound>,
+    pub(crate) events: rtrb::Producer<Outbound>,
+    pub(crate) ways: Ways,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) published: Arc<Published>,
 }
 
 /// What all threads of an engine share.
@@ -57,8 +91,12 @@ pub(crate) struct Published {
     skipped_frames: AtomicU64,
     stale_commands: AtomicU64,
     continuity_violations: AtomicU64,
+    concealed: AtomicU64,
+    late_packets: AtomicU64,
     undelivered: AtomicU64,
     latest_wake_us: AtomicU64,
+    /// Written every beat.
+    load: AtomicU64,
 }
 
 impl Published {
@@ -71,6 +109,8 @@ impl Published {
             (&self.skipped_frames, shard.skipped_frames),
             (&self.stale_commands, shard.stale_commands),
             (&self.continuity_violations, shard.continuity_violations),
+            (&self.concealed, shard.concealed),
+            (&self.late_packets, shard.late_packets),
             (&self.undelivered, worker.undelivered),
             (&self.latest_wake_us, worker.latest_wake.as_micros() as u64),
         ];
@@ -90,8 +130,17 @@ impl Published {
             skipped_frames: read(&self.skipped_frames),
             stale_commands: read(&self.stale_commands),
             continuity_violations: read(&self.continuity_violations),
+            concealed: read(&self.concealed),
+            late_packets: read(&self.late_packets),
         };
         (shard, read(&self.undelivered), read(&self.latest_wake_us))
+    }
+}
+
+impl Published {
+    /// The share of time in which the worker works, over the last second, thousandths.
+    pub(crate) fn load_permille(&self) -> u32 {
+        self.load.load(Ordering::Relaxed) as u32
     }
 }
 
@@ -108,37 +157,39 @@ struct Tally {
 pub(crate) struct Worker {
     shard: Shard,
     inbound: Receiver<Inbound>,
-    events: rtrb::Producer<Event>,
+    events: rtrb::Producer<Outbound>,
+    ways: Ways,
+    /// Who will leave when there is room on the way.
+    departures: VecDeque<Departure>,
     shared: Arc<Shared>,
     published: Arc<Published>,
     clock: Clock,
     poller: Poller,
     legs: Legs,
     tally: Tally,
+    load: Load,
     /// Sessions that are closed without the shard having known them.
     unopened: Vec<SessionId>,
     buffer: Box<[u8; DATAGRAM]>,
 }
 
 impl Worker {
-    pub(crate) fn new(
-        shard: Shard,
-        inbound: Receiver<Inbound>,
-        events: rtrb::Producer<Event>,
-        shared: Arc<Shared>,
-        published: Arc<Published>,
-        sessions: usize,
-    ) -> std::io::Result<Self> {
+    /// A worker for so many sessions.
+    pub(crate) fn new(shard: Shard, lines: Lines, clock: Clock, sessions: usize) -> std::io::Result<Self> {
+        let Lines { inbound, events, ways, shared, published } = lines;
         Ok(Self {
             shard,
             inbound,
             events,
+            ways,
+            departures: VecDeque::new(),
             shared,
             published,
-            clock: Clock::new(),
+            clock,
             poller: Poller::new(BATCH)?,
-            legs: Legs::new(sessions),
+            legs: Legs::new(seats(sessions)),
             tally: Tally::default(),
+            load: Load::new(clock.now()),
             unopened: Vec::new(),
             buffer: Box::new([0; DATAGRAM]),
         })
@@ -159,13 +210,16 @@ impl Worker {
         let mut backlog = false;
         while !self.shared.stop.load(Ordering::Relaxed) {
             let now = self.wait(backlog);
+            self.arrive(now);
             self.obey(now);
             self.shard.handle_beat(now);
             let beat = self.clock.beat(now);
             self.transmit(beat);
             self.receive(now, beat, beat > last + 1);
             last = beat;
-            backlog = self.report();
+            backlog = self.report() | self.depart(now);
+            self.load.worked(now, self.clock.now());
+            self.published.load.store(u64::from(self.load.permille()), Ordering::Relaxed);
             if now.saturating_duration_since(second) >= Duration::from_secs(1) {
                 second = now;
                 self.legs.check_silence(beat);
@@ -185,9 +239,12 @@ impl Worker {
         if backlog {
             self.clock.sleep_until(self.clock.now() + BEAT);
         } else {
+            self.load.rest();
+            self.published.load.store(0, Ordering::Relaxed);
             self.publish();
-            let shared = &self.shared;
-            self.inbound.sleep(|| shared.stop.load(Ordering::Acquire));
+            let (shared, from) = (&self.shared, &self.ways.from);
+            self.inbound
+                .sleep(|| shared.stop.load(Ordering::Acquire) || from.iter().any(|way| !way.is_empty()));
         }
         self.clock.now()
     }
@@ -196,11 +253,16 @@ impl Worker {
     fn obey(&mut self, now: Instant) {
         for _ in 0..COMMANDS {
             match self.inbound.pop() {
-                Some(Inbound::Attach { id, rtp, rtcp }) => self.legs.attach(&self.poller, id, rtp, rtcp),
+                Some(Inbound::Attach { id, rtp, rtcp }) => {
+                    self.legs.attach(&self.poller, id.slot(), Leg::new(id, rtp, rtcp));
+                }
+                Some(Inbound::Move(departure)) => self.departures.push_back(*departure),
                 Some(Inbound::Command(Command::Close(id))) if self.legs.is_unopened(id) => {
                     self.unopened.push(id)
                 }
                 Some(Inbound::Command(command)) => {
+                    // Whoever it is about may have come since the beat began.
+                    self.arrive(now);
                     if let Command::Open(id, _) = &command {
                         self.legs.open(*id);
                     }
@@ -219,13 +281,13 @@ impl Worker {
     /// next beat, except after a late beat, when several wait everywhere.
     fn receive(&mut self, now: Instant, beat: u64, late: bool) {
         let enough = if late { 1 } else { self.poller.batch() };
-        let passes = PASSES + 2 * self.legs.attached / self.poller.batch();
+        let passes = PASSES + 2 * self.legs.attached() / self.poller.batch();
         for _ in 0..passes {
             let ready = self.poller.poll();
             for index in 0..ready {
                 let token = Token(self.poller.token(index));
                 let Some(leg) = self.legs.find(token) else { continue };
-                let id = leg.id;
+                let id = leg.id();
                 let Some((length, from)) = leg.socket(token.channel()).receive(beat, &mut self.buffer[..])
                 else {
                     continue;
@@ -263,7 +325,7 @@ impl Worker {
                 self.legs.detach(*id);
             }
             // The ring has room, checked above, and only we fill it.
-            told |= self.events.push(event).is_ok();
+            told |= self.events.push(Outbound::Event(event)).is_ok();
         }
         if told {
             self.shared.waker.wake();
@@ -271,113 +333,64 @@ impl Worker {
         self.events.is_full()
     }
 
+    /// Takes in who came from other workers: before the beat, so that they miss none.
+    fn arrive(&mut self, now: Instant) {
+        for way in &mut self.ways.from {
+            while let Some(party) = way.pop() {
+                for (slot, leg, moving) in party {
+                    let id = leg.id();
+                    self.legs.attach(&self.poller, slot, leg);
+                    if let Some(moving) = moving {
+                        self.shard.handle_command(now, Command::Adopt(id, slot, moving));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets sessions go that shall move, once all they had to tell is told. Returns whether some must wait.
+    fn depart(&mut self, now: Instant) -> bool {
+        while let Some(departure) = self.departures.front() {
+            let passengers = departure.passengers.len();
+            let way = self.ways.to.get_mut(usize::from(departure.to)).and_then(Option::as_mut);
+            let Some(way) = way.filter(|way| !way.is_full() && self.events.slots() > 2 * passengers) else {
+                return true;
+            };
+            for (id, _) in &departure.passengers {
+                if self.legs.leg(*id).is_some_and(|leg| leg.is_opened()) {
+                    self.shard.handle_command(now, Command::Release(*id));
+                }
+            }
+            let mut released = Vec::with_capacity(passengers);
+            while let Some(event) = self.shard.poll_event() {
+                if let Event::Released(_, moving) = event {
+                    released.push(moving);
+                } else {
+                    // One session has one event at most when it goes; room for that was checked.
+                    let _ = self.events.push(Outbound::Event(event));
+                }
+            }
+            let mut party = Party::with_capacity(passengers);
+            for (id, slot) in &departure.passengers {
+                let Some(leg) = self.legs.send_off(&self.poller, *id) else { continue };
+                let moving = released.iter().position(|moving| moving.id() == *id);
+                party.push((*slot, leg, moving.map(|index| released.swap_remove(index))));
+            }
+            // There is room, checked above, and only we fill both. The party goes first: whoever reads that it left
+            // can rely on it.
+            let _ = way.send(party);
+            for (id, _) in &departure.passengers {
+                let _ = self.events.push(Outbound::Left(*id));
+            }
+            self.shared.waker.wake();
+            self.departures.pop_front();
+        }
+        false
+    }
+
     fn publish(&mut self) {
         self.published.store(&self.shard.stats(), &self.tally);
         self.tally.latest_wake = Duration::ZERO;
-    }
-}
-
-/// The sockets of a worker's sessions, by slot.
-struct Legs {
-    slots: Vec<Option<Leg>>,
-    attached: usize,
-}
-
-struct Leg {
-    id: SessionId,
-    rtp: Socket,
-    rtcp: Socket,
-    /// The shard knows the session.
-    opened: bool,
-}
-
-impl Leg {
-    #[inline]
-    fn socket(&mut self, channel: Channel) -> &mut Socket {
-        match channel {
-            Channel::Rtp => &mut self.rtp,
-            Channel::Rtcp => &mut self.rtcp,
-        }
-    }
-}
-
-impl Legs {
-    fn new(sessions: usize) -> Self {
-        let mut slots = Vec::new();
-        slots.resize_with(sessions, || None);
-        Self { slots, attached: 0 }
-    }
-
-    fn attach(&mut self, poller: &Poller, id: SessionId, rtp: UdpSocket, rtcp: UdpSocket) {
-        let leg = Leg { id, rtp: Socket::steady(rtp), rtcp: Socket::occasional(rtcp), opened: false };
-        // Without memory for the registration the session stays deaf, and ends by its media timeout.
-        let _ = poller.add(&leg.rtp, Token::new(id, Channel::Rtp).0);
-        let _ = poller.add(&leg.rtcp, Token::new(id, Channel::Rtcp).0);
-        if let Some(slot) = self.slots.get_mut(id.slot() as usize) {
-            self.attached += usize::from(slot.is_none());
-            *slot = Some(leg);
-        }
-    }
-
-    fn open(&mut self, id: SessionId) {
-        if let Some(leg) = self.leg(id) {
-            leg.opened = true;
-        }
-    }
-
-    fn is_unopened(&mut self, id: SessionId) -> bool {
-        self.leg(id).is_some_and(|leg| !leg.opened)
-    }
-
-    /// Closes the sockets.
-    fn detach(&mut self, id: SessionId) {
-        if self.leg(id).is_some() {
-            self.slots[id.slot() as usize] = None;
-            self.attached -= 1;
-        }
-    }
-
-    #[inline]
-    fn leg(&mut self, id: SessionId) -> Option<&mut Leg> {
-        self.slots.get_mut(id.slot() as usize)?.as_mut().filter(|leg| leg.id == id)
-    }
-
-    /// A pass may report a socket that was closed within it.
-    #[inline]
-    fn find(&mut self, token: Token) -> Option<&mut Leg> {
-        self.slots.get_mut(token.slot())?.as_mut().filter(|leg| leg.id.generation() == token.generation())
-    }
-
-    fn check_silence(&mut self, beat: u64) {
-        for leg in self.slots.iter_mut().flatten() {
-            leg.rtp.check_silence(beat);
-        }
-    }
-}
-
-/// What the kernel says of a ready socket: generation (24 bits), slot (32), channel (1).
-#[derive(Debug, Clone, Copy)]
-struct Token(u64);
-
-impl Token {
-    fn new(id: SessionId, channel: Channel) -> Self {
-        let channel = match channel {
-            Channel::Rtp => 0,
-            Channel::Rtcp => 1,
-        };
-        Self((u64::from(id.generation()) << 33) | (u64::from(id.slot()) << 1) | channel)
-    }
-
-    fn channel(self) -> Channel {
-        if self.0 & 1 == 0 { Channel::Rtp } else { Channel::Rtcp }
-    }
-
-    fn slot(self) -> usize {
-        (self.0 >> 1) as u32 as usize
-    }
-
-    fn generation(self) -> u32 {
-        (self.0 >> 33) as u32
     }
 }
 
@@ -389,18 +402,3 @@ const BATCH: usize = 512;
 const PASSES: usize = 16;
 /// Commands per beat.
 const COMMANDS: usize = 512;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_names_session_and_channel() {
-        let id = SessionId::new(3, 0xFFFF_FFFF, 0x00FF_FFFF);
-        for channel in [Channel::Rtp, Channel::Rtcp] {
-            let token = Token::new(id, channel);
-            assert_eq!((token.slot(), token.generation()), (0xFFFF_FFFF, 0x00FF_FFFF));
-            assert_eq!(token.channel(), channel);
-        }
-    }
-}

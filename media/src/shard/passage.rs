@@ -74,10 +74,7 @@ impl Shard {
         if self.sessions.len() <= index {
             self.sessions.resize_with(index + 1, || None);
         }
-        if id.slot() != slot {
-            let place = self.guests.partition_point(|&(guest, _)| guest < id);
-            self.guests.insert(place, (id, slot));
-        }
+        self.guests.insert(id, slot);
         if session.is_holding() {
             self.holding.push(slot);
         }
@@ -108,7 +105,7 @@ impl Shard {
         self.open -= 1;
         self.odd -= usize::from(session.is_odd());
         self.holding.retain(|&slot| slot as usize != index);
-        self.guests.retain(|&(guest, _)| guest != session.id());
+        self.guests.remove(session.id());
     }
 
     /// Newcomers make up for the beats that passed on their way, and all whose company changed find their ways anew.

@@ -1,6 +1,7 @@
 //! The one table of what is measured, printed for Prometheus and as JSON.
 
-use serde_json::{Map, Value};
+use control::media::io::WorkerGauges;
+use serde_json::Value;
 
 use super::Snapshot;
 
@@ -9,6 +10,15 @@ use super::Snapshot;
 enum Kind {
     Gauge,
     Counter,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+        }
+    }
 }
 
 struct Measure {
@@ -69,6 +79,26 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
             counts.outgoing_failed,
             "Outgoing legs that ended without an answer.",
         ),
+        counter(
+            "calls_refused_total",
+            counts.refused,
+            "Calls refused with 503 because as many were served as could be.",
+        ),
+        counter(
+            "rtp_packets_late_total",
+            counts.packets_late,
+            "RTP packets of ended legs that came too late to be heard.",
+        ),
+        counter(
+            "leg_frames_skipped_total",
+            counts.frames_skipped,
+            "Frames that ended legs were not sent because their media thread was late.",
+        ),
+        counter(
+            "session_moves_total",
+            media.moves,
+            "Media sessions that moved to another thread to be with those they hear.",
+        ),
         counter("rtp_packets_lost_total", counts.packets_lost, "RTP packets that ended legs have missed."),
         counter("rtp_datagrams_total", media.datagrams, "RTP and RTCP datagrams received."),
         counter("rtp_transmits_total", media.transmits, "RTP and RTCP datagrams produced."),
@@ -113,24 +143,64 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
     ]
 }
 
+/// Figures of each media thread: name, kind, help and value.
+type WorkerMeasure = (&'static str, Kind, &'static str, fn(&WorkerGauges) -> u64);
+
+const WORKER_MEASURES: [WorkerMeasure; 8] = [
+    ("sessions", Kind::Gauge, "Media sessions.", |worker| worker.sessions as u64),
+    ("load_permille", Kind::Gauge, "Share of its time in which it works.", |worker| {
+        worker.load_permille.into()
+    }),
+    ("latest_wake_us", Kind::Gauge, "Lateness of its worst beat of the last second, us.", |worker| {
+        worker.latest_wake_us
+    }),
+    ("late_beats_total", Kind::Counter, "Beats that began more than a beat late.", |worker| {
+        worker.late_beats
+    }),
+    ("skipped_frames_total", Kind::Counter, "Frames skipped because it was late.", |worker| {
+        worker.skipped_frames
+    }),
+    ("concealed_frames_total", Kind::Counter, "Frames concealed because packets were missing.", |worker| {
+        worker.concealed_frames
+    }),
+    ("late_packets_total", Kind::Counter, "Packets that came too late to be heard.", |worker| {
+        worker.late_packets
+    }),
+    ("queue_full_total", Kind::Counter, "Commands refused because its queue was full.", |worker| {
+        worker.queue_full
+    }),
+];
+
 /// Prometheus text exposition format.
 pub(super) fn prometheus(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     for Measure { name, kind, help, value } in measures(snapshot) {
-        let kind = match kind {
-            Kind::Gauge => "gauge",
-            Kind::Counter => "counter",
-        };
+        let kind = kind.name();
         text.push_str(&format!(
             "# HELP offhook_{name} {help}\n# TYPE offhook_{name} {kind}\noffhook_{name} {value}\n"
         ));
     }
+    for (name, kind, help, value) in WORKER_MEASURES {
+        let kind = kind.name();
+        text.push_str(&format!(
+            "# HELP offhook_worker_{name} Media thread: {help}\n# TYPE offhook_worker_{name} {kind}\n"
+        ));
+        for (number, worker) in snapshot.gauges.workers.iter().enumerate() {
+            text.push_str(&format!("offhook_worker_{name}{{worker=\"{number}\"}} {}\n", value(worker)));
+        }
+    }
     text
 }
 
-/// One flat object.
+/// One flat object; the media threads in an array.
 pub(super) fn json(snapshot: &Snapshot) -> Value {
     let members =
         measures(snapshot).into_iter().map(|measure| (measure.name.to_owned(), Value::from(measure.value)));
-    Value::Object(Map::from_iter(members))
+    let workers = snapshot.gauges.workers.iter().map(|worker| {
+        let figures =
+            WORKER_MEASURES.iter().map(|(name, _, _, value)| ((*name).to_owned(), value(worker).into()));
+        Value::Object(figures.collect())
+    });
+    let workers = ("workers".to_owned(), Value::Array(workers.collect()));
+    Value::Object(members.chain([workers]).collect())
 }

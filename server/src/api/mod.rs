@@ -53,8 +53,14 @@ pub struct Counts {
     pub outgoing_answered: u64,
     /// Outgoing legs that ended without.
     pub outgoing_failed: u64,
+    /// Calls that came in and were refused because as many were served as could be.
+    pub refused: u64,
     /// RTP packets that ended legs have missed.
     pub packets_lost: u64,
+    /// RTP packets that came too late to be heard, of ended legs.
+    pub packets_late: u64,
+    /// Frames that ended legs were not sent because their media thread was late.
+    pub frames_skipped: u64,
 }
 
 impl Counts {
@@ -68,6 +74,8 @@ impl Counts {
         };
         *count += 1;
         self.packets_lost += record.stats.lost;
+        self.packets_late += record.stats.late;
+        self.frames_skipped += record.stats.skipped;
     }
 }
 

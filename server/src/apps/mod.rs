@@ -32,6 +32,7 @@ pub struct Attendant {
     /// Whose ringback a caller hears where we must make it.
     country: Country,
     draining: bool,
+    full: bool,
     /// Calls by their incoming leg.
     calls: BTreeMap<LegId, Call>,
     conferences: Conferences,
@@ -64,6 +65,7 @@ impl Attendant {
             router,
             country,
             draining: false,
+            full: false,
             calls: BTreeMap::new(),
             conferences: Conferences::default(),
             owners: BTreeMap::new(),
@@ -76,6 +78,11 @@ impl Attendant {
         self.draining = true;
     }
 
+    /// Whether new callers are refused with 503 for the moment, because as many are served as can be.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
     /// Calls that are up.
     #[must_use]
     pub fn calls(&self) -> usize {
@@ -83,7 +90,7 @@ impl Attendant {
     }
 
     fn begin(&mut self, now: Instant, caller: LegId, incoming: &Incoming, switchboard: &mut Switchboard) {
-        if self.draining {
+        if self.draining || self.full {
             reject::reject(now, caller, StatusCode::SERVICE_UNAVAILABLE, switchboard);
             return;
         }

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    admission::Admission,
     api::{self, Counts, Snapshot},
     apps::Attendant,
     config::{self, Account, Config, address},
@@ -55,6 +56,9 @@ Configuration file (TOML), every key is optional:
   workers = 1
   latch = \"same-ip\"                # off, same-ip or any
   tones = \"us\"                     # whose ringback callers hear
+  [limits]
+  max_calls = 1000                 # default: no limit
+  max_load = 0.85                  # busy share of a media thread from which on calls are refused with 503
   [[user]]                         # who may register and be called by name
   name = \"alice\"
   password = \"...\"
@@ -231,6 +235,7 @@ async fn serve(config: Config) -> Result<(), String> {
         attendant,
         counts: Counts::default(),
         questions,
+        admission: Admission::new(config.limits),
         started: Instant::now(),
         deadline: None,
     };
@@ -266,6 +271,7 @@ struct Service {
     attendant: Attendant,
     counts: Counts,
     questions: mpsc::Receiver<api::Question>,
+    admission: Admission,
     started: Instant,
     /// When the drain is over.
     deadline: Option<Timer>,
@@ -304,7 +310,11 @@ impl Service {
             Happening::Leg(event) => {
                 if let EventKind::Incoming(incoming) = &event.kind {
                     self.counts.incoming += 1;
-                    tracing::debug!(leg = event.leg.0, from = %incoming.from.uri, to = %incoming.request_uri, "call");
+                    let load = self.control.media_load_permille();
+                    let admitted = self.admission.admits(self.attendant.calls(), load);
+                    self.counts.refused += u64::from(!admitted);
+                    self.attendant.set_full(!admitted);
+                    tracing::debug!(leg = event.leg.0, admitted, from = %incoming.from.uri, to = %incoming.request_uri, "call");
                 }
                 if let EventKind::Ended(record) = &event.kind {
                     self.counts.ended(record);
@@ -316,6 +326,8 @@ impl Service {
                         received = record.stats.received,
                         sent = record.stats.sent,
                         lost = record.stats.lost,
+                        late = record.stats.late,
+                        skipped = record.stats.skipped,
                         "ended"
                     );
                 }

@@ -154,6 +154,28 @@ impl<'i> Item<'i> {
         }
     }
 
+    /// A number with or without a decimal point.
+    pub(super) fn number(self, range: RangeInclusive<f64>, report: &mut Report<'_>) -> Option<f64> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let text = match &self.value {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Integer(_)
+            | DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => return self.mismatch(&expected, report),
+        };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => Some(number),
+            _ => {
+                report.add(&self.span, &self.path, format!("expected {expected}, found {text}"));
+                None
+            }
+        }
+    }
+
     pub(super) fn boolean(self, report: &mut Report<'_>) -> Option<bool> {
         match self.value.as_bool() {
             Some(value) => Some(value),

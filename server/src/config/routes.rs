@@ -19,32 +19,18 @@ use crate::routing::{self, Application, Route, Template};
 /// What a called party looks like.
 const TARGET: &str = "sip:USER@HOST[:PORT] or user:NAME";
 
-pub(super) fn read(
-    sections: Vec<Section<'_>>,
-    folder: &Path,
-    workers: &mut Option<usize>,
-    report: &mut Report<'_>,
-) -> Vec<Route> {
+pub(super) fn read(sections: Vec<Section<'_>>, folder: &Path, report: &mut Report<'_>) -> Vec<Route> {
     let mut prompts = Prompts { folder, loaded: BTreeMap::new() };
-    sections.into_iter().filter_map(|section| route(section, &mut prompts, workers, report)).collect()
+    sections.into_iter().filter_map(|section| route(section, &mut prompts, report)).collect()
 }
 
-fn route(
-    mut section: Section<'_>,
-    prompts: &mut Prompts<'_>,
-    workers: &mut Option<usize>,
-    report: &mut Report<'_>,
-) -> Option<Route> {
+fn route(mut section: Section<'_>, prompts: &mut Prompts<'_>, report: &mut Report<'_>) -> Option<Route> {
     const TO: &str = "a regular expression for the dialled user";
     let pattern =
         section.require("to", TO, report).and_then(|item| item.parsed(TO, report, routing::pattern));
     let known: Vec<&str> = Kind::ALL.iter().map(|(name, _)| *name).collect();
     let kind = section.require("app", &listed(&known), report).and_then(|item| {
         item.parsed(&listed(&known), report, |text| match Kind::ALL.iter().find(|(name, _)| *name == text) {
-            // A conference lives on one worker, and callers are spread over all of them.
-            Some((_, Kind::Conference)) if *workers.get_or_insert(1) > 1 => {
-                Err("a conference needs media.workers = 1".into())
-            }
             Some((_, kind)) => Ok(*kind),
             None if LATER.contains(&text) => Err(format!("{text} is not available yet")),
             None => {

@@ -141,6 +141,10 @@ impl Usage {
                 response.reason = reason.into();
             }
             contacts.iter().for_each(|contact| response.headers.push(Name::Contact, contact.to_string()));
+            // RFC 3261 §21.5.4; spread, so that they do not all come again at once.
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers.push(Name::RetryAfter, (5 + core.random.below(11)).to_string());
+            }
             core.respond(now, server, &response);
         }
         self.end(core, Cause::Local, status, words);
