@@ -134,7 +134,7 @@ fn legs_of_two_workers_are_bridged_without_a_break() {
     let mut peers: Vec<Peer> = [0x21, 0x22].map(|voice| Peer::open(&mut engine, voice)).into();
     assert_ne!(peers[0].id.worker(), peers[1].id.worker());
     let prompt = Arc::new(Prompt::from_samples(&[8000; 8000], 8000));
-    let playback = Box::new(Playback { prompt, times: None });
+    let playback = Box::new(Playback::prompt(prompt, None));
     send(&mut engine, Command::Play(peers[0].id, PlayerId(1), playback));
     let (end, mut recording) = recorder(5_000);
     send(&mut engine, Command::Tap(peers[0].id, TapId(1), Box::new(end)));

@@ -76,6 +76,34 @@ fn a_drain_refuses_new_calls_and_lets_the_running_one_end() {
 }
 
 #[test]
+fn more_calls_than_allowed_are_told_to_come_again() {
+    let data = data("limit");
+    let plan = format!("[limits]\nmax_calls = 1\nmax_load = 1\n{ECHO}");
+    let server = Server::start("limit", &plan, &["--data", &data]);
+    let mut first = Peer::new(server.sip, "limit-1");
+    first.invite("echo");
+    first.response(200);
+    first.send("ACK", "echo", "");
+    server.wait_for_gauge("calls", 1);
+    let mut second = Peer::new(server.sip, "limit-2");
+    second.invite("echo");
+    let refusal = second.response(503);
+    assert!(refusal.contains("\r\nRetry-After: "), "{refusal}");
+    second.send("ACK", "echo", "");
+    first.bye("echo");
+    server.wait_for_gauge("legs", 0);
+    let mut third = Peer::new(server.sip, "limit-3");
+    third.invite("echo");
+    third.response(200);
+    third.send("ACK", "echo", "");
+    third.bye("echo");
+    server.wait_for_gauge("calls_refused_total", 1);
+    let (_, metrics) = server.get("/metrics");
+    assert!(metrics.contains("offhook_worker_load_permille{worker=\"0\"} "), "{metrics}");
+    let _ = std::fs::remove_dir_all(data);
+}
+
+#[test]
 fn a_drain_that_is_over_hangs_up() {
     let data = data("drained");
     let mut server = Server::start("drained", ECHO, &["--data", &data, "--drain", "0"]);

@@ -52,6 +52,16 @@ enum Hears {
     Mix(MixId),
 }
 
+impl From<&Feed> for Hears {
+    fn from(feed: &Feed) -> Self {
+        match *feed {
+            Feed::Session(source) => Self::Session(source),
+            Feed::Mix(mix) => Self::Mix(mix),
+            Feed::Silence | Feed::Tone(_) => Self::Nobody,
+        }
+    }
+}
+
 impl Placement {
     pub(crate) fn new(slots: Slots) -> Self {
         Self {
@@ -138,11 +148,12 @@ impl Placement {
 
     /// Who has to move before this command can be obeyed. They count as being on their way from now on.
     pub(crate) fn departure(&mut self, command: &Command) -> Option<Departure> {
-        let Command::Feed(listener, feed) = *command else { return None };
+        let Command::Feed(listener, feed) = command else { return None };
+        let listener = *listener;
         let (movers, to) = match feed {
-            Feed::Session(source) => self.pair(listener, source)?,
+            Feed::Session(source) => self.pair(listener, *source)?,
             Feed::Mix(mix) => {
-                let member = self.mixes.get(&mix)?.iter().find(|&&member| member != listener)?;
+                let member = self.mixes.get(mix)?.iter().find(|&&member| member != listener)?;
                 (self.audience(listener), self.worker(*member))
             }
             Feed::Silence | Feed::Tone(_) => return None,
@@ -223,21 +234,12 @@ impl Placement {
     /// A command goes to its worker: who hears whom from now on.
     pub(crate) fn note(&mut self, command: &Command) {
         let id = command.session();
-        let hears = match command {
-            Command::Feed(_, Feed::Session(source)) => Hears::Session(*source),
-            Command::Feed(_, Feed::Mix(mix)) => Hears::Mix(*mix),
-            Command::Feed(_, Feed::Silence | Feed::Tone(_)) | Command::Close(_) => Hears::Nobody,
-            Command::Open(..)
-            | Command::Configure(..)
-            | Command::Mute(..)
-            | Command::Gain(..)
-            | Command::Play(..)
-            | Command::StopPlay(..)
-            | Command::SendDigits(..)
-            | Command::Tap(..)
-            | Command::Untap(..)
-            | Command::Release(_)
-            | Command::Adopt(..) => return,
+        let hears = if let Command::Feed(_, feed) = command {
+            Hears::from(feed)
+        } else if matches!(command, Command::Close(_)) {
+            Hears::Nobody
+        } else {
+            return;
         };
         let Some(place) = self.sessions.get_mut(&id).filter(|place| !place.closing) else { return };
         place.closing = matches!(command, Command::Close(_));
