@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    config::SessionConfig, dsp::tone_script::ToneScript, graph::player::Playback, graph::recorder::Recorder,
-    shard::Moving,
+    config::SessionConfig, detectors::Detectors, dsp::tone_script::ToneScript, graph::player::Playback,
+    graph::recorder::Recorder, shard::Moving,
 };
 
 /// One session: the worker and slot it was opened on, and a generation, so that a late command never reaches a
@@ -136,6 +136,15 @@ pub enum Command {
     SteerPlay(SessionId, PlayerId, Steer),
     /// Sends digits to the peer, after those already queued; RFC 4733, or tones where that was not negotiated.
     SendDigits(SessionId, Box<DigitString>),
+    /// Starts and stops detectors on what the peer says. Those that ran and are wanted as before go on undisturbed.
+    Detect(SessionId, Box<Detectors>),
+    /// The call was answered: what the peer says from now on is its greeting, for
+    /// [`Detectors::answering_machine`]. Only the first time counts.
+    Answered(SessionId),
+    /// The peer pressed a key, as was learned in another way than from its media (SIP INFO): a telephone event from 0
+    /// to 15, and for how many ms (40 to 5,000). It is fused with what the media tells and passed on like a telephone
+    /// event.
+    DigitHeard(SessionId, u8, u16),
     /// Starts recording what the session says and hears; changes nothing that anyone hears.
     Tap(SessionId, TapId, Box<Recorder>),
     /// Ends a tap: its recorder is finished and dropped.
@@ -164,6 +173,9 @@ impl Command {
             | Self::StopPlay(id, _)
             | Self::SteerPlay(id, _, _)
             | Self::SendDigits(id, _)
+            | Self::Detect(id, _)
+            | Self::Answered(id)
+            | Self::DigitHeard(id, _, _)
             | Self::Tap(id, _, _)
             | Self::Untap(id, _)
             | Self::Release(id)

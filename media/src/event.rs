@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     command::{PlayerId, SessionId, TapId},
+    dsp::{answering_machine::Verdict, call_progress::Progress},
     graph::player::Spent,
     shard::Moving,
     stats::SessionStats,
@@ -34,10 +35,21 @@ pub enum Event {
     MediaStopped(SessionId),
     /// The remote address was learned from received packets and is not that of the SDP.
     Latched(SessionId, SocketAddr),
-    /// A telephone event began: 0 to 9, 10 `*`, 11 `#`, 12 to 15 `A` to `D`.
+    /// The peer pressed a key, by whatever way it was learned: 0 to 9, 10 `*`, 11 `#`, 12 to 15 `A` to `D`. Never two
+    /// without a [`Event::DigitUp`] between them.
     DigitDown(SessionId, u8),
-    /// The telephone event ended; its length in ms.
+    /// It released the key; how long it was down, ms.
     DigitUp(SessionId, u8, u32),
+    /// A tone of the network or of a fax, once until something else is heard ([`crate::Detectors::tones`]).
+    ToneHeard(SessionId, Progress),
+    /// A voicemail's beep is over; its frequency, Hz, and length, ms ([`crate::Detectors::beep`]).
+    BeepHeard(SessionId, u16, u32),
+    /// Who answered, as far as can be told. The times in it are ms since the detector was started.
+    Answerer(SessionId, Verdict),
+    /// The peer talks ([`crate::Detectors::speech`]).
+    SpeechStarted(SessionId),
+    /// It no longer does.
+    SpeechStopped(SessionId),
     /// All queued digits were sent.
     DigitsSent(SessionId),
     /// A member of a mix talks, for 40 ms by now. Mute does not change that.
@@ -83,6 +95,11 @@ impl Event {
             | Self::Latched(id, _)
             | Self::DigitDown(id, _)
             | Self::DigitUp(id, _, _)
+            | Self::ToneHeard(id, _)
+            | Self::BeepHeard(id, _, _)
+            | Self::Answerer(id, _)
+            | Self::SpeechStarted(id)
+            | Self::SpeechStopped(id)
             | Self::DigitsSent(id)
             | Self::ToneEnded(id)
             | Self::TalkStarted(id)

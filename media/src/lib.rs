@@ -13,6 +13,7 @@
 pub mod codec;
 pub mod command;
 pub mod config;
+pub mod detectors;
 pub mod dsp;
 pub mod dtmf;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod io;
 pub use codec::Codec;
 pub use command::{Command, DigitString, Feed, MixId, PlayerId, SessionId, Steer, TapId};
 pub use config::{Direction, Latch, PayloadFormat, SessionConfig};
+pub use detectors::{Detectors, Inband};
 pub use event::{Event, FinishReason};
 pub use graph::{
     player::{Piece, Playback},

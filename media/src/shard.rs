@@ -25,7 +25,7 @@ pub(crate) use slots::seats;
 use crate::{
     command::{Command, Feed, SessionId},
     dsp::mix::Talk,
-    dtmf::Edge,
+    dtmf::{Edge, Edges},
     event::Event,
     graph::{FADE_SAMPLES, Frame, mix::Mixed, relay::Relayed},
     rtp::{self, Class},
@@ -140,6 +140,16 @@ impl Shard {
                 if digits.steps.is_empty() || !session.digits().push(&digits) {
                     self.output.event(Event::DigitsSent(id));
                 }
+            }
+            Command::Detect(_, wanted) => {
+                let edges = session.detect(now, &wanted, &mut self.output);
+                self.pass_keys_on(index, edges);
+                self.refresh(index, beat);
+            }
+            Command::Answered(_) => session.answered(),
+            Command::DigitHeard(_, code, ms) => {
+                let edges = session.hear_digit(now, code, ms, &mut self.output);
+                self.pass_keys_on(index, edges);
             }
             Command::Tap(_, tap, recorder) => {
                 session.tap(tap, recorder, beat);
@@ -423,14 +433,12 @@ impl Shard {
             relayed.payload = &[];
             let Some(session) = &mut self.sessions[source] else { return };
             let edges = session.handle_digit(now, &accepted.packet, &mut self.output);
-            for edge in edges {
-                self.pass_key_on(source, edge);
-            }
+            self.pass_keys_on(source, edges);
         } else if accepted.restarted
             && let Some(session) = &mut self.sessions[source]
-            && let Some(edge) = session.release_digit(&mut self.output)
         {
-            self.pass_key_on(source, edge);
+            let edges = session.release_digit(now, &mut self.output);
+            self.pass_keys_on(source, edges);
         }
         let mut number = 0;
         while let Some(listener) = self.listener(source, number) {
@@ -443,6 +451,12 @@ impl Shard {
                     self.holding.push(slot);
                 }
             }
+        }
+    }
+
+    fn pass_keys_on(&mut self, source: usize, edges: Edges) {
+        for edge in edges {
+            self.pass_key_on(source, edge);
         }
     }
 
@@ -507,8 +521,11 @@ impl Shard {
                 None => {}
             }
         }
-        if let Some(edge) = session.expire_digit(now, &mut self.output) {
-            self.pass_key_on(index, edge);
+        let edges = session.move_keys(now, &mut self.output);
+        let settled = session.stops_listening();
+        self.pass_keys_on(index, edges);
+        if settled {
+            self.refresh(index, beat);
         }
     }
 

@@ -13,8 +13,16 @@ use std::{
 
 use common::world::{base, config};
 use offhook_media::{
-    Channel, Codec, Command, Feed, MixId, PayloadFormat, Playback, PlayerId, Prompt, SessionConfig,
-    SessionId, Shard, ShardConfig, TapId, dsp::tone::ToneSpec, graph::recorder::recorder, time::BEAT,
+    Channel, Codec, Command, Detectors, Feed, Inband, MixId, PayloadFormat, Playback, PlayerId, Prompt,
+    SessionConfig, SessionId, Shard, ShardConfig, TapId,
+    dsp::{
+        answering_machine::AnsweringMachineConfig,
+        tone::{ToneGenerator, ToneSpec},
+        tone_plan::Country,
+        voice_activity::VoiceConfig,
+    },
+    graph::recorder::recorder,
+    time::BEAT,
 };
 
 struct Counting;
@@ -53,6 +61,9 @@ struct Bench {
     ids: Vec<(SessionId, SocketAddr)>,
     sequence: u16,
     beats: u64,
+    /// What all say, PCMU, again and again.
+    speech: Vec<u8>,
+    digits: u64,
 }
 
 impl Bench {
@@ -65,7 +76,7 @@ impl Bench {
             ids.push((id, config.remote.expect("a remote address")));
             shard.handle_command(now, Command::Open(id, Box::new(config)));
         }
-        Self { shard, now, ids, sequence: 65_000, beats: 0 }
+        Self { shard, now, ids, sequence: 65_000, beats: 0, speech: vec![0x55; 160], digits: 0 }
     }
 
     fn command(&mut self, command: Command) {
@@ -85,7 +96,9 @@ impl Bench {
             while let Some(transmit) = self.shard.poll_transmit() {
                 sent += u64::from(!transmit.bytes.is_empty());
             }
-            while self.shard.poll_event().is_some() {}
+            while let Some(event) = self.shard.poll_event() {
+                self.digits += u64::from(matches!(event, offhook_media::Event::DigitDown(..)));
+            }
             each_beat();
         }
         sent
@@ -94,8 +107,10 @@ impl Bench {
     fn speak(&mut self) {
         self.sequence = self.sequence.wrapping_add(1);
         let timestamp = u32::from(self.sequence).wrapping_mul(160);
+        let place = usize::from(self.sequence) * 160 % self.speech.len();
         for (index, &(id, from)) in self.ids.iter().enumerate() {
-            let mut datagram = [0x55_u8; 172];
+            let mut datagram = [0; 172];
+            datagram[12..].copy_from_slice(&self.speech[place..place + 160]);
             datagram[..2].copy_from_slice(&[0x80, 0]);
             datagram[2..4].copy_from_slice(&self.sequence.to_be_bytes());
             datagram[4..8].copy_from_slice(&timestamp.to_be_bytes());
@@ -185,6 +200,41 @@ fn a_mix_of_talkers_and_listeners() {
     let (allocations, sent) = bench.measure(|| {});
     assert_eq!(allocations, 0);
     assert!(sent >= 11 * 550 + 366, "{sent}");
+}
+
+#[test]
+fn detectors_that_hear_something_in_every_tick() {
+    let mut bench = Bench::new((1..=4).map(party).collect());
+    let ids: Vec<_> = bench.ids.iter().map(|&(id, _)| id).collect();
+    for (listener, source) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+        bench.command(Command::Feed(ids[listener], Feed::Session(ids[source])));
+    }
+    for (index, &id) in ids.iter().enumerate() {
+        let digits = if index % 2 == 0 { Inband::Remove } else { Inband::Tell };
+        let detectors = Detectors {
+            digits,
+            tones: Some(Country::Us),
+            answering_machine: Some(AnsweringMachineConfig::default()),
+            beep: true,
+            speech: Some(VoiceConfig::default()),
+        };
+        bench.command(Command::Detect(id, Box::new(detectors)));
+        bench.command(Command::Answered(id));
+    }
+    // All sixteen keys, as tones, for ever.
+    let mut keys = Vec::new();
+    for code in 0..16 {
+        let mut tone = [0; 8 * 80];
+        ToneGenerator::new(ToneSpec::dtmf(code).expect("a key"), 8_000).fill(&mut tone);
+        keys.extend(tone);
+        keys.extend([0; 8 * 80]);
+    }
+    bench.speech = vec![0; keys.len()];
+    Codec::Pcmu.encode(&keys, &mut bench.speech);
+    let (allocations, sent) = bench.measure(|| {});
+    assert_eq!(allocations, 0);
+    assert!(sent >= 4 * 500, "{sent}");
+    assert!(bench.digits > 4 * 16, "{}", bench.digits);
 }
 
 #[test]

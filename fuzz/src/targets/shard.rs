@@ -8,9 +8,12 @@ use std::{
 };
 
 use media::{
-    Codec, Command, DigitString, Direction, Event, Feed, Latch, MixId, PayloadFormat, Playback, PlayerId,
-    Prompt, SessionConfig, SessionId, Shard, TapId,
-    dsp::tone::ToneSpec,
+    Codec, Command, Detectors, DigitString, Direction, Event, Feed, Inband, Latch, MixId, PayloadFormat,
+    Playback, PlayerId, Prompt, SessionConfig, SessionId, Shard, TapId,
+    dsp::{
+        answering_machine::AnsweringMachineConfig, tone::ToneSpec, tone_plan::Country,
+        voice_activity::VoiceConfig,
+    },
     graph::recorder::{Recording, recorder},
     rtcp::Compound,
     rtp::{Class, Packet, classify},
@@ -142,6 +145,17 @@ impl Target for LiveShard {
     }
 }
 
+fn detectors(random: &mut Random) -> Detectors {
+    let mut wanted = |value: bool| value && random.below(2) == 0;
+    Detectors {
+        digits: if wanted(true) { Inband::Remove } else { Inband::Tell },
+        tones: wanted(true).then_some(Country::Uk),
+        answering_machine: wanted(true).then(AnsweringMachineConfig::default),
+        beep: wanted(true),
+        speech: wanted(true).then(VoiceConfig::default),
+    }
+}
+
 impl LiveShard {
     fn open_all(&mut self) {
         while self.peers.len() < SESSIONS {
@@ -176,11 +190,14 @@ impl LiveShard {
     fn act(&mut self, random: &mut Random) {
         let which = random.below(self.peers.len());
         let id = self.peers[which].id;
-        let command = match random.below(12) {
+        let command = match random.below(15) {
             0 => Command::Configure(id, Box::new(config(self.peers[which].number, random.below(100)))),
             1 => Command::Feed(id, Feed::Session(self.peers[random.below(SESSIONS)].id)),
             2 => Command::Feed(id, Feed::Silence),
             3 => Command::Feed(id, Feed::tone(ToneSpec::continuous(1_000.0, -20.0))),
+            12 => Command::DigitHeard(id, random.below(18) as u8, random.below(65_536) as u16),
+            13 => Command::Answered(id),
+            14 => Command::Detect(id, Box::new(detectors(random))),
             8 => Command::Feed(id, Feed::Mix(MixId(random.below(2) as u64))),
             9 => Command::Mute(id, random.below(2) == 0),
             10 => {

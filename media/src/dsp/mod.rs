@@ -8,6 +8,7 @@ pub mod detect;
 pub mod goertzel;
 pub mod level;
 pub mod mix;
+pub mod narrow;
 pub mod polyphase;
 pub mod rates;
 pub mod resample;

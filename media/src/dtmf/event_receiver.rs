@@ -14,10 +14,10 @@ pub enum Edge {
     Up(u8, u32),
 }
 
-/// The edges one packet causes, at most three: a lost end, a new key and its end.
+/// The keys that moved in one packet or one tick of 20 ms, in order. There are never more than seven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Edges {
-    edges: [Option<Edge>; 3],
+    edges: [Option<Edge>; 8],
     length: usize,
 }
 
@@ -28,7 +28,7 @@ impl Edges {
         self.edges.iter().all(Option::is_none)
     }
 
-    fn push(&mut self, edge: Edge) {
+    pub(crate) fn push(&mut self, edge: Edge) {
         self.edges[self.length] = Some(edge);
         self.length += 1;
     }

@@ -2,6 +2,7 @@
 
 pub mod event_receiver;
 pub mod event_sender;
+pub mod fusion;
 pub mod inband;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use crate::command::{DigitStep, DigitString};
 
 pub use event_receiver::{Edge, Edges, EventReceiver};
 pub use event_sender::{DigitFrame, DigitSender, EventPacket};
+pub use fusion::{Fusion, Way};
 pub use inband::{InbandDigits, InbandEdge};
 
 /// The payload of a telephone-event packet (RFC 4733 §2.3).

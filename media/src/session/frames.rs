@@ -11,7 +11,7 @@ use crate::{
     codec::Codec,
     command::{Feed, SessionId},
     dsp::tone::ToneSpec,
-    dtmf::{DigitFrame, Edge, EventPacket},
+    dtmf::{DigitFrame, EventPacket},
     event::Event,
     graph::{
         Fade, Frame,
@@ -57,41 +57,6 @@ impl Session {
         Some(accepted)
     }
 
-    /// Takes in a telephone event and tells which keys moved.
-    pub(crate) fn handle_digit(
-        &mut self,
-        now: Instant,
-        packet: &Packet<'_>,
-        out: &mut Output,
-    ) -> crate::dtmf::Edges {
-        let edges = self.receive.digits.handle(now, &packet.header, packet.payload);
-        for edge in edges {
-            self.tell_digit(edge, out);
-        }
-        edges
-    }
-
-    /// A key whose packets stopped coming is up.
-    pub(crate) fn expire_digit(&mut self, now: Instant, out: &mut Output) -> Option<Edge> {
-        let edge = self.receive.digits.handle_timeout(now)?;
-        self.tell_digit(edge, out);
-        Some(edge)
-    }
-
-    /// A key that was down in a stream that is over is up.
-    pub(crate) fn release_digit(&mut self, out: &mut Output) -> Option<Edge> {
-        let edge = self.receive.digits.release()?;
-        self.tell_digit(edge, out);
-        Some(edge)
-    }
-
-    fn tell_digit(&self, edge: Edge, out: &mut Output) {
-        out.event(match edge {
-            Edge::Down(code) => Event::DigitDown(self.id, code),
-            Edge::Up(code, ms) => Event::DigitUp(self.id, code, ms),
-        });
-    }
-
     /// What has to be looked after once per tick, whatever is heard.
     /// Returns the frame that was said, if somebody wanted it decoded.
     pub(crate) fn look_after(&mut self, beat: u64, now: Instant, out: &mut Output) -> Option<[i16; FRAME]> {
@@ -101,7 +66,12 @@ impl Session {
         }
         self.send_report_if_due(beat, now, out);
         let clock = self.clock(beat);
-        let said = self.playout.as_mut()?.produce(now, clock + FRAME as u64);
+        let mut said = self.playout.as_mut()?.produce(now, clock + FRAME as u64);
+        if self.listen(&mut said, RATE, out)
+            && let Some(playout) = &mut self.playout
+        {
+            playout.replace(&said);
+        }
         self.record(Track::Said, clock, &said);
         Some(said)
     }

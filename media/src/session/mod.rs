@@ -1,7 +1,9 @@
 //! One session is one remote party's media: what it says comes in, what it hears goes out.
 
+pub(crate) mod ears;
 pub(crate) mod frames;
 pub(crate) mod jitter_buffer;
+pub(crate) mod keys;
 pub(crate) mod latch;
 pub(crate) mod lateness;
 mod playback;
@@ -21,7 +23,7 @@ use crate::{
     command::{Feed, SessionId, TapId},
     config::SessionConfig,
     dsp::tone_script::ScriptGenerator,
-    dtmf::DigitSender,
+    dtmf::{DigitSender, Fusion},
     event::{Event, FinishReason},
     graph::{
         FADE_SAMPLES, Fade,
@@ -34,6 +36,7 @@ use crate::{
     stats::SessionStats,
     time::{BEAT, SLOTS},
 };
+use ears::Ears;
 use playout::{Playout, PlayoutCounters};
 use receive::Receive;
 use reports::Reports;
@@ -53,6 +56,12 @@ pub struct Session {
     reports: Reports,
     /// There while somebody hears or records decoded audio.
     playout: Option<Box<Playout>>,
+    /// There while something is listened for in what the peer says.
+    ears: Option<Box<Ears>>,
+    /// What the peer says is for detectors a greeting, or what follows it.
+    answered: bool,
+    /// The keys of the peer.
+    fusion: Fusion,
     feed: Feed,
     path: Path,
     relay: Relay,
@@ -121,6 +130,9 @@ impl Session {
             receive: Receive::new(now),
             reports: Reports::new(now, random.next_u64()),
             playout: None,
+            ears: None,
+            answered: false,
+            fusion: Fusion::new(),
             feed: Feed::Silence,
             path: Path::None,
             relay: Relay::default(),
@@ -327,11 +339,8 @@ impl Session {
     /// Whether packets of `source` can go out as they are.
     pub(crate) fn path_from(&self, source: &Self) -> Path {
         let codec = source.receive.codec().unwrap_or(source.config.send.codec);
-        if codec == self.config.send.codec && source.receive.is_regular(self.frame) {
-            Path::Relay
-        } else {
-            Path::Decoded
-        }
+        let passes = codec == self.config.send.codec && source.receive.is_regular(self.frame);
+        if passes && !source.removes_digits() { Path::Relay } else { Path::Decoded }
     }
 
     pub(crate) fn path(&self) -> Path {
@@ -351,7 +360,7 @@ impl Session {
 
     /// Decodes, or stops decoding, what the peer says.
     pub(crate) fn set_decoding(&mut self, decoded_listener: bool, beat: u64) {
-        let wanted = decoded_listener || !self.taps.is_empty() || self.seat.is_some();
+        let wanted = decoded_listener || !self.taps.is_empty() || self.seat.is_some() || self.ears.is_some();
         match &self.playout {
             None if wanted => self.playout = Some(Box::new(Playout::new(self.clock(beat)))),
             Some(playout) if !wanted => {

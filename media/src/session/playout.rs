@@ -156,6 +156,14 @@ impl Playout {
         frame
     }
 
+    /// Puts other audio in the place of the frame that was produced last.
+    pub(crate) fn replace(&mut self, frame: &[i16]) {
+        let start = self.produced - frame.len() as u64;
+        for (index, sample) in frame.iter().enumerate() {
+            self.said[(start as usize + index) % SAID] = *sample;
+        }
+    }
+
     /// Copies what was said from `from` on. `None`: not there yet, or no longer.
     pub(crate) fn read(&self, from: u64, out: &mut [i16]) -> Option<()> {
         let end = from + out.len() as u64;

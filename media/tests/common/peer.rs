@@ -1,11 +1,12 @@
 //! A remote party: talks in packets of 20 ms, over a link that delays, loses, repeats and reorders.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use offhook_media::SessionId;
+use offhook_media::{Codec, SessionId};
 
 use super::dice::Dice;
 
@@ -27,6 +28,10 @@ pub(crate) struct Peer {
     pub(crate) payload_type: u8,
     /// Every byte of its audio.
     pub(crate) voice: u8,
+    /// What it says before it goes on with its voice, PCMU.
+    pub(crate) speech: VecDeque<i16>,
+    /// Its audio goes on while it presses keys.
+    pub(crate) both: bool,
     /// Bytes of a packet.
     pub(crate) length: usize,
     pub(crate) link: Link,
@@ -53,6 +58,8 @@ impl Peer {
             timestamp: dice.next() as u32,
             payload_type: 0,
             voice,
+            speech: VecDeque::new(),
+            both: false,
             length: 160,
             link: Link::default(),
             talks: true,
@@ -60,6 +67,11 @@ impl Peer {
             fresh: true,
             key: None,
         }
+    }
+
+    /// Says that after what it was told to say before; 8 kHz.
+    pub(crate) fn say(&mut self, samples: &[i16]) {
+        self.speech.extend(samples);
     }
 
     pub(crate) fn press(&mut self, code: u8, frames: u8) {
@@ -77,7 +89,7 @@ impl Peer {
         let sent = self.next;
         let step = self.length as u32;
         self.next += Duration::from_micros(u64::from(step) * 125);
-        let packet = match self.key.take() {
+        let event = match self.key.take() {
             Some((code, timestamp, duration, left)) => {
                 let duration = if left > 2 { duration.saturating_add(step as u16) } else { duration };
                 if left > 0 {
@@ -87,20 +99,24 @@ impl Peer {
                 let [high, low] = duration.to_be_bytes();
                 Some(self.packet(101, duration == step as u16, timestamp, &[code, end | 10, high, low]))
             }
-            None if self.talks => {
-                let marker = std::mem::take(&mut self.fresh);
-                Some(self.packet(self.payload_type, marker, self.timestamp, &vec![self.voice; self.length]))
-            }
-            None => {
-                self.fresh = true;
-                None
-            }
+            None => None,
+        };
+        let audio = if event.is_some() && !self.both {
+            None
+        } else if self.talks {
+            let marker = std::mem::take(&mut self.fresh);
+            let payload = self.payload();
+            Some(self.packet(self.payload_type, marker, self.timestamp, &payload))
+        } else {
+            self.fresh = true;
+            None
         };
         self.timestamp = self.timestamp.wrapping_add(step);
         let mut arrivals = Vec::new();
-        if let Some(packet) = packet
-            && !dice.percent(self.link.loss_percent)
-        {
+        for packet in [event, audio].into_iter().flatten() {
+            if dice.percent(self.link.loss_percent) {
+                continue;
+            }
             let copies = 1 + u64::from(dice.percent(self.link.duplicate_percent));
             for _ in 0..copies {
                 let delay = self.link.delay_ms * 1_000 + dice.below(self.link.jitter_ms * 1_000 + 1);
@@ -108,6 +124,14 @@ impl Peer {
             }
         }
         arrivals
+    }
+
+    fn payload(&mut self) -> Vec<u8> {
+        let mut payload = vec![self.voice; self.length];
+        let now = self.length.min(self.speech.len());
+        let samples: Vec<i16> = self.speech.drain(..now).collect();
+        Codec::Pcmu.encode(&samples, &mut payload);
+        payload
     }
 
     fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
