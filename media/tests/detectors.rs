@@ -1,5 +1,7 @@
 //! What detectors find in what a session says, and what others hear of it.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at a few of all events")]
+
 mod common;
 
 use common::{
