@@ -24,6 +24,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod session;
 pub mod shard;
+pub mod srtp;
 pub mod stats;
 pub mod time;
 
