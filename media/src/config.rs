@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::codec::Codec;
+use crate::{codec::Codec, srtp::Keys};
 
 /// Which way media may flow, seen from our side (RFC 3264 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,6 +104,24 @@ pub struct SessionConfig {
     pub direction: Direction,
     /// How strict the source address of received RTP is taken.
     pub latch: Latch,
+    /// Keys of both directions: RTP and RTCP are encrypted, and nothing else is accepted. A key that stays the same
+    /// from one configuration to the next goes on with its rollover counter.
+    pub srtp: Option<Keys>,
+}
+
+/// Whether media is encrypted with keys that are exchanged in SDP (RFC 4568). Who can read the signalling can then
+/// decrypt the media, so signalling should be encrypted as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Srtp {
+    /// Never. Offers that ask for it are refused.
+    Off,
+    /// Where the peer offers it.
+    #[default]
+    Accept,
+    /// Where the peer offers it, and we offer it to those who may ignore it (RFC 8643).
+    Optional,
+    /// Always. Peers that cannot are refused.
+    Required,
 }
 
 impl Default for SessionConfig {
@@ -120,6 +138,7 @@ impl Default for SessionConfig {
             ptime_ms: 20,
             direction: Direction::SendRecv,
             latch: Latch::default(),
+            srtp: None,
         }
     }
 }

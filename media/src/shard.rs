@@ -180,7 +180,9 @@ impl Shard {
         match (rtp::classify(datagram), channel) {
             (Class::Rtp, Channel::Rtp) => {}
             (Class::Rtcp, _) => {
-                session.handle_rtcp(now, channel, from, datagram);
+                if let Some(datagram) = session.unprotect(now, Class::Rtcp, datagram) {
+                    session.handle_rtcp(now, channel, from, datagram);
+                }
                 return;
             }
             (Class::Rtp | Class::Stun | Class::Dtls | Class::Other, _) => {
@@ -188,6 +190,7 @@ impl Shard {
                 return;
             }
         }
+        let Some(datagram) = session.unprotect(now, Class::Rtp, datagram) else { return };
         let before = session.shape();
         let Some(accepted) = session.handle_rtp(now, from, datagram, &mut self.output) else { return };
         if session.shape() != before {

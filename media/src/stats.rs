@@ -35,6 +35,10 @@ pub struct SessionStats {
     pub wrong_source: u64,
     /// Datagrams that are not RTP or RTCP, or carry a payload type that was not negotiated.
     pub invalid: u64,
+    /// Datagrams dropped because they are not encrypted with the peer's key.
+    pub unauthenticated: u64,
+    /// Encrypted packets dropped because they were received before, or are older than the last 128.
+    pub replayed: u64,
     /// Interarrival jitter of the peer's stream, RTP timestamp units (RFC 3550 §6.4.1).
     pub jitter: u32,
     /// Breaches of the egress continuity contract; anything but 0 is a defect.

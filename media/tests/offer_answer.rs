@@ -312,7 +312,10 @@ fn an_answer_needs_an_offer_and_audio() {
     assert_eq!(negotiation.accept_answer(&body("")), Err(SdpError::NoAudio));
     assert_eq!(negotiation.accept_answer(&body("m=audio 0 RTP/AVP 0\r\n")), Err(SdpError::NoAudio));
     assert_eq!(negotiation.accept_answer(&body("m=video 4000 RTP/AVP 31\r\n")), Err(SdpError::NoAudio));
-    assert_eq!(negotiation.accept_answer(&body("m=audio 4000 RTP/SAVP 0\r\n")), Err(SdpError::NoAudio));
+    assert_eq!(
+        negotiation.accept_answer(&body("m=audio 4000 RTP/SAVP 0\r\n")),
+        Err(SdpError::NoCommonSecurity)
+    );
     assert_eq!(negotiation.accept_answer(&body("m=audio 4000 RTP/AVP 18\r\n")), Err(SdpError::NoCommonCodec));
     assert!(negotiation.accept_answer(&answer).is_ok(), "a bad answer leaves the offer open");
     negotiation.withdraw_offer();
@@ -331,7 +334,7 @@ fn offers_we_cannot_take_are_refused_with_the_reason() {
         refuse("m=audio 4000 RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n"),
         SdpError::NoCommonCodec
     );
-    assert_eq!(refuse("m=audio 4000 RTP/SAVP 0\r\n"), SdpError::NoCommonCodec);
+    assert_eq!(refuse("m=audio 4000 RTP/SAVP 0\r\n"), SdpError::NoCommonSecurity);
     let homeless = ours().accept_offer(b"v=0\r\nm=audio 4000 RTP/AVP 0\r\n").unwrap_err();
     assert!(matches!(homeless, SdpError::Syntax { line: 2, .. }), "{homeless}");
     assert!(homeless.to_string().starts_with("SDP line 2: expected a c= line"));

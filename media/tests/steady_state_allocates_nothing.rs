@@ -22,6 +22,7 @@ use offhook_media::{
         voice_activity::VoiceConfig,
     },
     graph::recorder::recorder,
+    srtp::{KeySource, Keys, SendContext, Suite},
     time::BEAT,
 };
 
@@ -64,6 +65,8 @@ struct Bench {
     /// What all say, PCMU, again and again.
     speech: Vec<u8>,
     digits: u64,
+    /// Of those who encrypt.
+    peers: Vec<SendContext>,
 }
 
 impl Bench {
@@ -76,7 +79,7 @@ impl Bench {
             ids.push((id, config.remote.expect("a remote address")));
             shard.handle_command(now, Command::Open(id, Box::new(config)));
         }
-        Self { shard, now, ids, sequence: 65_000, beats: 0, speech: vec![0x55; 160], digits: 0 }
+        Self { shard, now, ids, sequence: 65_000, beats: 0, speech: vec![0x55; 160], digits: 0, peers: Vec::new() }
     }
 
     fn command(&mut self, command: Command) {
@@ -109,13 +112,18 @@ impl Bench {
         let timestamp = u32::from(self.sequence).wrapping_mul(160);
         let place = usize::from(self.sequence) * 160 % self.speech.len();
         for (index, &(id, from)) in self.ids.iter().enumerate() {
-            let mut datagram = [0; 172];
-            datagram[12..].copy_from_slice(&self.speech[place..place + 160]);
+            let mut room = [0; 172 + 16];
+            let overhead = self.peers.get(index).map_or(0, |peer| peer.suite().rtp_overhead());
+            let datagram = &mut room[..172 + overhead];
+            datagram[12..172].copy_from_slice(&self.speech[place..place + 160]);
             datagram[..2].copy_from_slice(&[0x80, 0]);
             datagram[2..4].copy_from_slice(&self.sequence.to_be_bytes());
             datagram[4..8].copy_from_slice(&timestamp.to_be_bytes());
             datagram[8..12].copy_from_slice(&(index as u32 + 1).to_be_bytes());
-            self.shard.handle_datagram(self.now, id, Channel::Rtp, from, &mut datagram);
+            if let Some(peer) = self.peers.get_mut(index) {
+                peer.protect_rtp(datagram).expect("in order");
+            }
+            self.shard.handle_datagram(self.now, id, Channel::Rtp, from, datagram);
         }
     }
 
@@ -235,6 +243,31 @@ fn detectors_that_hear_something_in_every_tick() {
     assert_eq!(allocations, 0);
     assert!(sent >= 4 * 500, "{sent}");
     assert!(bench.digits > 4 * 16, "{}", bench.digits);
+}
+
+#[test]
+fn encryption() {
+    let mut source = KeySource::new([1; 32]);
+    let mut configs: Vec<_> = (1..=8).map(party).collect();
+    let mut peers = Vec::new();
+    for (config, suite) in configs.iter_mut().zip(Suite::ALL.into_iter().cycle()) {
+        let keys = Keys { send: source.master_key(suite), receive: source.master_key(suite) };
+        peers.push(SendContext::new(&keys.receive));
+        config.srtp = Some(keys);
+    }
+    let mut bench = Bench::new(configs);
+    bench.peers = peers;
+    for (id, _) in bench.ids.clone() {
+        bench.command(Command::Feed(id, Feed::Session(id)));
+    }
+    let (allocations, sent) = bench.measure(|| {});
+    assert_eq!(allocations, 0);
+    assert!(sent >= 8 * 550, "{sent}");
+    for (id, _) in &bench.ids {
+        let stats = bench.shard.session(*id).expect("open").stats();
+        assert_eq!((stats.unauthenticated, stats.replayed, stats.lost), (0, 0, 0));
+        assert!(stats.received >= 690, "{}", stats.received);
+    }
 }
 
 #[test]

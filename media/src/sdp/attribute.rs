@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::crypto::CryptoText;
 use crate::config::Direction;
 
 /// One `a=` line.
@@ -40,6 +41,8 @@ pub enum Attribute {
     },
     /// `a=rtcp-mux` (RFC 5761).
     RtcpMux,
+    /// `a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:…` (RFC 4568), well-formed or not.
+    Crypto(CryptoText),
     /// Anything else, also one of the above that is malformed.
     Other(String),
 }
@@ -61,6 +64,7 @@ impl Attribute {
             "rtcp-mux" => Some(Self::RtcpMux),
             "ptime" => packet_time(value).map(Self::Ptime),
             "maxptime" => packet_time(value).map(Self::MaxPtime),
+            "crypto" => Some(Self::Crypto(CryptoText::new(value))),
             "rtpmap" => {
                 let (payload_type, encoding) = value.split_once(char::is_whitespace)?;
                 let mut parts = encoding.trim().split('/');

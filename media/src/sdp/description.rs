@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Attribute;
+use super::{Attribute, Crypto};
 use crate::config::Direction;
 
 /// A whole description.
@@ -84,12 +84,25 @@ pub struct Media {
 }
 
 impl Media {
-    /// Whether this is plain RTP audio.
+    /// Whether this is RTP audio, plain or with keys in the description.
     #[must_use]
-    pub fn is_plain_audio(&self) -> bool {
+    pub fn is_audio(&self) -> bool {
+        let known = ["RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF"];
         self.kind.eq_ignore_ascii_case("audio")
-            && (self.protocol.eq_ignore_ascii_case("RTP/AVP")
-                || self.protocol.eq_ignore_ascii_case("RTP/AVPF"))
+            && known.iter().any(|protocol| self.protocol.eq_ignore_ascii_case(protocol))
+    }
+
+    /// Whether it must be encrypted. Where it need not it still may, if there are keys (RFC 8643).
+    #[must_use]
+    pub fn must_be_secure(&self) -> bool {
+        self.protocol.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("RTP/SAVP"))
+    }
+
+    /// The keys of its sender that we can use, in its order.
+    pub fn cryptos(&self) -> impl Iterator<Item = Crypto> + '_ {
+        self.attributes.iter().filter_map(|attribute| {
+            if let Attribute::Crypto(text) = attribute { Crypto::parse(text.expose()) } else { None }
+        })
     }
 
     /// The direction its sender asks for. `session` are the attributes before the first `m=`.

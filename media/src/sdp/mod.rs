@@ -4,14 +4,17 @@
 
 pub mod attribute;
 pub mod codec_map;
+pub mod crypto;
 pub mod description;
 pub mod negotiation;
 mod parse;
 mod print;
+mod security;
 
 use std::fmt;
 
 pub use attribute::Attribute;
+pub use crypto::Crypto;
 pub use description::{Connection, Description, Media, Origin};
 pub use negotiation::{Capabilities, Negotiation};
 
@@ -35,6 +38,8 @@ pub enum SdpError {
     NoAudio,
     /// There is audio, but in no codec we know.
     NoCommonCodec,
+    /// The peer wants its media encrypted in no way we can or may, or not encrypted and we must.
+    NoCommonSecurity,
     /// An answer came, but we made no offer.
     NoOffer,
 }
@@ -46,6 +51,7 @@ impl fmt::Display for SdpError {
             Self::TooMany { what } => write!(f, "SDP with too many {what}"),
             Self::NoAudio => f.write_str("no audio in the SDP"),
             Self::NoCommonCodec => f.write_str("no common audio codec"),
+            Self::NoCommonSecurity => f.write_str("no common way to encrypt audio"),
             Self::NoOffer => f.write_str("an SDP answer without an offer"),
         }
     }

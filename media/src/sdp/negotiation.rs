@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 
 use super::{
-    Attribute, Connection, Description, Media, Origin, SdpError,
+    Attribute, Connection, Crypto, Description, Media, Origin, SdpError,
     codec_map::{CodecMap, TELEPHONE_EVENT},
     description::is_unicast,
     print::family,
+    security::{Choice, Security},
 };
 use crate::codec::Codec;
-use crate::config::{Direction, Latch, PayloadFormat, SessionConfig};
+use crate::config::{Direction, Latch, PayloadFormat, SessionConfig, Srtp};
+use crate::srtp::{KeySource, Suite};
 
 /// What we can do and would like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Capabilities {
     pub rtcp_mux: bool,
     /// How strict the source address of received RTP is taken.
     pub latch: Latch,
+    /// Whether media is encrypted. Anything but [`Srtp::Off`] needs [`Negotiation::with_keys`].
+    pub srtp: Srtp,
+    /// How media may be encrypted, the preferred first. The default is all, the strongest first.
+    pub suites: Vec<Suite>,
 }
 
 impl Default for Capabilities {
@@ -34,6 +40,8 @@ impl Default for Capabilities {
             telephone_event: true,
             rtcp_mux: true,
             latch: Latch::SameIp,
+            srtp: Srtp::default(),
+            suites: Suite::ALL.to_vec(),
         }
     }
 }
@@ -71,6 +79,7 @@ pub struct Negotiation {
     offered: Option<Offered>,
     remote: Option<SocketAddr>,
     remote_rtcp: Option<SocketAddr>,
+    security: Security,
 }
 
 #[derive(Debug, Clone)]
@@ -102,6 +111,7 @@ impl Negotiation {
     #[must_use]
     pub fn new(capabilities: Capabilities, local: SocketAddr, session_id: u64) -> Self {
         Self {
+            security: Security::new(capabilities.srtp, &capabilities.suites),
             capabilities,
             local,
             // Many parsers stop at 63 bits.
@@ -117,6 +127,14 @@ impl Negotiation {
             remote: None,
             remote_rtcp: None,
         }
+    }
+
+    /// Lets media be encrypted, with keys from that source. Without it there are no keys: whatever must be encrypted is
+    /// refused.
+    #[must_use]
+    pub fn with_keys(mut self, source: KeySource) -> Self {
+        self.security.set_source(source);
+        self
     }
 
     /// What we want from now on; `SendOnly` holds the peer. Takes effect with the next offer or answer.
@@ -149,15 +167,17 @@ impl Negotiation {
         };
         let formats = self.offered_formats();
         let event_type = self.capabilities.telephone_event.then_some(self.event_type);
+        let cryptos = self.security.propose().to_vec();
         let terms = Terms {
             formats: &formats,
             event_type,
             direction,
             rtcp_mux: self.capabilities.rtcp_mux,
             ptime_ms: self.capabilities.ptime_ms,
+            cryptos: &cryptos,
         };
         if self.sections.is_empty() {
-            self.sections.push(Section::audio());
+            self.sections.push(Section::audio(self.security.protocol()));
         }
         let body = self.describe(Some(&terms));
         self.offered = Some(Offered { formats, direction, event_type });
@@ -172,7 +192,7 @@ impl Negotiation {
     /// Answers an offer: the answer, and what our session is to do.
     pub fn accept_offer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, SessionConfig), SdpError> {
         let description = Description::parse(offer)?;
-        let Some((index, map, format)) = self.choose(&description)? else {
+        let Some(Chosen { index, map, format, security }) = self.choose(&description)? else {
             return Ok(self.accept_removal(&description));
         };
         let media = &description.media[index];
@@ -187,12 +207,14 @@ impl Negotiation {
         self.peer_holds = !peer.direction.receives();
         self.offered = None;
         (self.remote, self.remote_rtcp) = (peer.remote, peer.remote_rtcp);
+        let cryptos = self.security.accept(security);
         let terms = Terms {
             formats: &[format],
             event_type,
             direction,
             rtcp_mux: peer.rtcp_mux,
             ptime_ms: peer.ptime_ms,
+            cryptos: &cryptos,
         };
         let answer = self.describe(Some(&terms));
         let config = SessionConfig {
@@ -207,6 +229,7 @@ impl Negotiation {
             ptime_ms: peer.ptime_ms,
             direction,
             latch: self.capabilities.latch,
+            srtp: self.security.keys().cloned(),
         };
         Ok((answer, config))
     }
@@ -216,7 +239,7 @@ impl Negotiation {
         let offered = self.offered.as_ref().ok_or(SdpError::NoOffer)?;
         let description = Description::parse(answer)?;
         let media = description.media.get(self.audio).ok_or(SdpError::NoAudio)?;
-        if media.port == 0 || !media.is_plain_audio() {
+        if media.port == 0 || !media.is_audio() {
             return Err(SdpError::NoAudio);
         }
         let map = CodecMap::of(media);
@@ -243,10 +266,12 @@ impl Negotiation {
         }
         let offered_direction = offered.direction;
         let peer = self.read_peer(&description, media)?;
+        let srtp = self.security.answered(media)?;
         if offered_direction.sends() {
             self.peer_holds = !peer.direction.receives();
         }
         (self.remote, self.remote_rtcp) = (peer.remote, peer.remote_rtcp);
+        self.security.settle(srtp.clone());
         Ok(SessionConfig {
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
@@ -259,23 +284,32 @@ impl Negotiation {
             ptime_ms: peer.ptime_ms,
             direction: offered_direction.and(peer.direction.reversed()),
             latch: self.capabilities.latch,
+            srtp,
         })
     }
 
     /// The `m=` line of an offer to use and our preferred codec in it. `None` when a session is asked to end its
     /// audio.
-    fn choose(&self, offer: &Description) -> Result<Option<(usize, CodecMap, PayloadFormat)>, SdpError> {
+    fn choose(&self, offer: &Description) -> Result<Option<Chosen>, SdpError> {
         // The line in use goes first, so that a further audio line does not take its place.
-        let in_use = offer.media.get(self.audio).map(|media| (self.audio, media));
-        let candidates = in_use.into_iter().chain(offer.media.iter().enumerate());
-        for (index, media) in candidates.filter(|(_, media)| media.is_plain_audio() && media.port != 0) {
+        let in_use = offer.media.get(self.audio).filter(|_| self.sent.is_some());
+        let all = || offer.media.iter().enumerate();
+        let secure = all().filter(|(_, media)| self.security.prefers_secure() && media.must_be_secure());
+        let candidates = in_use.map(|media| (self.audio, media)).into_iter().chain(secure).chain(all());
+        let mut insecure = None;
+        for (index, media) in candidates.filter(|(_, media)| media.is_audio() && media.port != 0) {
             let map = CodecMap::of(media);
             let preferred = self.capabilities.codecs.iter().find_map(|&codec| {
                 map.payload_type(codec).map(|payload_type| PayloadFormat { codec, payload_type })
             });
-            if let Some(format) = preferred {
-                return Ok(Some((index, map, format)));
+            let Some(format) = preferred else { continue };
+            match self.security.choose(media) {
+                Ok(security) => return Ok(Some(Chosen { index, map, format, security })),
+                Err(error) => insecure = Some(error),
             }
+        }
+        if let Some(error) = insecure {
+            return Err(error);
         }
         let mut audio =
             offer.media.iter().filter(|media| media.kind.eq_ignore_ascii_case("audio")).peekable();
@@ -298,6 +332,7 @@ impl Negotiation {
         let config = SessionConfig {
             direction: Direction::Inactive,
             latch: self.capabilities.latch,
+            srtp: self.security.keys().cloned(),
             ..SessionConfig::default()
         };
         (answer, config)
@@ -368,11 +403,20 @@ struct Terms<'a> {
     direction: Direction,
     rtcp_mux: bool,
     ptime_ms: u8,
+    cryptos: &'a [Crypto],
+}
+
+/// The `m=` line of an offer that is used.
+struct Chosen {
+    index: usize,
+    map: CodecMap,
+    format: PayloadFormat,
+    security: Option<Choice>,
 }
 
 impl Section {
-    fn audio() -> Self {
-        Self { kind: "audio".to_owned(), protocol: "RTP/AVP".to_owned(), formats: Vec::new() }
+    fn audio(protocol: &str) -> Self {
+        Self { kind: "audio".to_owned(), protocol: protocol.to_owned(), formats: Vec::new() }
     }
 
     fn of(media: &Media) -> Self {
@@ -407,6 +451,7 @@ impl Section {
         if terms.rtcp_mux {
             attributes.push(Attribute::RtcpMux);
         }
+        attributes.extend(terms.cryptos.iter().map(|crypto| Attribute::Crypto(crypto.text())));
         Media {
             line: 0,
             kind: self.kind.clone(),

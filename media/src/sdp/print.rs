@@ -72,6 +72,7 @@ impl Display for Attribute {
             Self::Rtcp { port, address: Some(address) } => {
                 write!(f, "rtcp:{port} IN {} {address}", family(*address))
             }
+            Self::Crypto(text) => write!(f, "crypto:{}", text.expose()),
             Self::RtcpMux => f.write_str("rtcp-mux"),
             Self::Other(text) => f.write_str(text),
         }

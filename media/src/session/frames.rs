@@ -19,7 +19,7 @@ use crate::{
         relay::{Relayed, Turn},
         tones::Tone,
     },
-    rtp::{HEADER_LEN, Header, Packet},
+    rtp::{Class, HEADER_LEN, Header, Packet},
     shard::{Channel, Output, Seat},
 };
 
@@ -317,9 +317,11 @@ impl Session {
         let Some(destination) = self.destination() else { return };
         let locked = self.receive.latch.is_locked();
         self.egress.sent(payload.len());
-        let bytes = out.transmit(self.id, Channel::Rtp, destination, locked, HEADER_LEN + payload.len());
+        let length = HEADER_LEN + payload.len();
+        let bytes = out.transmit(self.id, Channel::Rtp, destination, locked, length + self.rtp_overhead());
         header.write(bytes);
-        bytes[HEADER_LEN..].copy_from_slice(payload);
+        bytes[HEADER_LEN..length].copy_from_slice(payload);
+        self.protect(Class::Rtp, out);
     }
 }
 

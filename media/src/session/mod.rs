@@ -10,6 +10,7 @@ mod playback;
 pub(crate) mod playout;
 pub(crate) mod receive;
 pub(crate) mod reports;
+pub(crate) mod secure;
 pub(crate) mod send;
 
 use std::{
@@ -40,6 +41,7 @@ use ears::Ears;
 use playout::{Playout, PlayoutCounters};
 use receive::Receive;
 use reports::Reports;
+use secure::{Refused, Secure};
 use send::Egress;
 
 /// Without RTP or RTCP for so long, media has stopped.
@@ -54,6 +56,9 @@ pub struct Session {
     egress: Egress,
     receive: Receive,
     reports: Reports,
+    /// There while packets are encrypted.
+    secure: Option<Box<Secure>>,
+    refused: Refused,
     /// There while somebody hears or records decoded audio.
     playout: Option<Box<Playout>>,
     /// There while something is listened for in what the peer says.
@@ -122,13 +127,16 @@ struct Tap {
 
 impl Session {
     pub(crate) fn new(id: SessionId, config: SessionConfig, now: Instant, random: &mut Random) -> Self {
-        let egress = Egress::new(random.next_u32(), random.next_u32() as u16, random.next_u32());
+        // RFC 3711 §3.3.1: who joins late must not miss the first rollover of the sequence numbers.
+        let egress = Egress::new(random.next_u32(), random.next_u32() as u16 & 0x7FFF, random.next_u32());
         let mut session = Self {
             id,
             frame: 0,
             egress,
             receive: Receive::new(now),
             reports: Reports::new(now, random.next_u64()),
+            secure: None,
+            refused: Refused::default(),
             playout: None,
             ears: None,
             answered: false,
@@ -174,6 +182,7 @@ impl Session {
         }
         self.receive.latch.configure(now, config.latch, config.remote, config.signaling_ip);
         self.reports.configure(&config);
+        self.secure(now, config.srtp.as_ref());
         self.config = SessionConfig { ptime_ms: normal_ptime(config.ptime_ms), ..config };
     }
 
@@ -222,6 +231,8 @@ impl Session {
             clock_drift_ppm: drift,
             wrong_source: self.receive.wrong_source,
             invalid: self.receive.invalid,
+            unauthenticated: self.refused.unauthenticated,
+            replayed: self.refused.replayed,
             jitter: reception.jitter(),
             continuity_violations: self.egress.violations(),
             skipped: self.skipped,
@@ -449,6 +460,9 @@ impl std::fmt::Display for Session {
             (None, Feed::Session(source), Path::Decoded) => write!(f, "{source:?} → encode")?,
         }
         write!(f, " → {} {} ms", self.config.send.codec, self.config.ptime_ms)?;
+        if let Some(keys) = &self.config.srtp {
+            write!(f, " → {}", keys.send.suite())?;
+        }
         match self.destination() {
             Some(address) if self.receive.latch.is_locked() => write!(f, " → {address}"),
             Some(address) => write!(f, " → {address} (announced)"),

@@ -9,6 +9,7 @@ use super::Session;
 use crate::{
     config::SessionConfig,
     rtcp::{Compound, CompoundWriter, NtpTime, Packet, ReportBlock, SenderInfo, sender_report::round_trip},
+    rtp::Class,
     shard::{Channel, Output, Random},
 };
 
@@ -191,7 +192,9 @@ impl Session {
         let length = compound.len();
         self.reports.packets_reported = packets;
         let locked = channel == Channel::Rtp && self.receive.latch.is_locked();
-        out.transmit(self.id, channel, destination, locked, length).copy_from_slice(&buffer[..length]);
+        let room = out.transmit(self.id, channel, destination, locked, length + self.rtcp_overhead());
+        room[..length].copy_from_slice(&buffer[..length]);
+        self.protect(Class::Rtcp, out);
     }
 
     fn report_block(&mut self, now: Instant) -> Option<ReportBlock> {

@@ -73,6 +73,20 @@ impl Output {
         &mut self.arena[start..]
     }
 
+    /// The datagram that was asked for last, to be finished.
+    pub(crate) fn last_transmit(&mut self) -> Option<&mut [u8]> {
+        let last = self.transmits.back()?;
+        Some(&mut self.arena[last.start..last.start + last.length])
+    }
+
+    /// Forgets the datagram that was asked for last.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(last) = self.transmits.pop_back() {
+            self.arena.truncate(last.start);
+            self.produced -= 1;
+        }
+    }
+
     pub(crate) fn event(&mut self, event: Event) {
         self.events.push_back(event);
     }

@@ -41,7 +41,9 @@ pub(super) struct Gcm<Aes> {
 
 impl Cipher {
     pub(super) fn new(master: &MasterKey) -> Self {
-        use Label::{RtcpAuthentication, RtcpEncryption, RtcpSalt, RtpAuthentication, RtpEncryption, RtpSalt};
+        use Label::{
+            RtcpAuthentication, RtcpEncryption, RtcpSalt, RtpAuthentication, RtpEncryption, RtpSalt,
+        };
         match master.suite() {
             suite @ (Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32) => Self::CounterMode {
                 rtp: CounterMode::new(master, RtpEncryption, RtpAuthentication, RtpSalt),
@@ -243,13 +245,7 @@ where
         room[GCM_TAG..].copy_from_slice(&word);
     }
 
-    fn open_rtcp(
-        &self,
-        packet: &mut [u8],
-        at: usize,
-        ssrc: u32,
-        index: u32,
-    ) -> Result<usize, SrtpError> {
+    fn open_rtcp(&self, packet: &mut [u8], at: usize, ssrc: u32, index: u32) -> Result<usize, SrtpError> {
         let length = at.checked_sub(GCM_TAG).filter(|end| *end >= RTCP_HEADER).ok_or(SrtpError::Malformed)?;
         let (message, rest) = packet.split_at_mut(length);
         let (header, body) = message.split_at_mut(RTCP_HEADER);

@@ -106,9 +106,12 @@ impl ReceiveContext {
             (0..STREAMS).min_by_key(heard).unwrap_or(0)
         });
         let slot = &mut self.streams[place];
-        let mut stream = slot
-            .filter(|stream| stream.ssrc == ssrc)
-            .unwrap_or(Stream { ssrc, rtp: None, rtcp: None, heard: 0 });
+        let mut stream = slot.filter(|stream| stream.ssrc == ssrc).unwrap_or(Stream {
+            ssrc,
+            rtp: None,
+            rtcp: None,
+            heard: 0,
+        });
         stream.heard = self.turn;
         slot.insert(stream)
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    INDEX_LEN, MAX_RTCP_INDEX, MAX_RTP_INDEX, MasterKey, RTCP_HEADER, SrtpError, Suite, be16, be32, cipher::Cipher,
-    header_length,
+    INDEX_LEN, MAX_RTCP_INDEX, MAX_RTP_INDEX, MasterKey, RTCP_HEADER, SrtpError, Suite, be16, be32,
+    cipher::Cipher, header_length,
 };
 
 /// Protects the packets of one sender.
