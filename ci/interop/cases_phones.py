@@ -23,6 +23,39 @@ def phone_hears_echo(bench, transport="udp"):
     expect.tone("alice", alice.heard(), ALICE, seconds=3.0, gap=0.06)
 
 
+def phone_hears_echo_over_srtp(bench):
+    """a phone that encrypts its media hears its echo"""
+    alice = bench.phone("alice", ALICE, password=USERS["alice"], encrypts=True)
+    alice.wait_for_log("200 OK (offhook) [1 binding]")
+    alice.order("dial", f"sip:echo@127.0.0.1:{bench.program.udp}")
+    alice.wait_for("CALL_ESTABLISHED")
+    time.sleep(4)
+    alice.order("hangup")
+    alice.wait_for("CALL_CLOSED")
+    expect.tone("alice", alice.heard(), ALICE, seconds=3.0, gap=0.06)
+
+
+def phones_talk_where_one_encrypts(bench):
+    """a phone that encrypts its media and one that does not hear each other, also after a hold"""
+    alice = bench.phone("alice", ALICE, password=USERS["alice"], encrypts=True)
+    bob = bench.phone("bob", BOB, password=USERS["bob"])
+    alice.wait_for_log("200 OK (offhook) [1 binding]")
+    bob.wait_for_log("200 OK (offhook) [1 binding]")
+    alice.order("dial", f"sip:bob@127.0.0.1:{bench.program.udp}")
+    bob.wait_for("CALL_ESTABLISHED")
+    alice.wait_for("CALL_ESTABLISHED")
+    time.sleep(3)
+    alice.order("hold")
+    time.sleep(1)
+    alice.order("resume")
+    time.sleep(2.5)
+    alice.order("hangup")
+    alice.wait_for("CALL_CLOSED")
+    bob.wait_for("CALL_CLOSED")
+    expect.tone("alice before the hold", alice.heard(), BOB, seconds=2.3, gap=0.06)
+    expect.tone("bob after the hold", bob.heard()[-8000 * 2 :], ALICE, seconds=1.8, gap=0.06)
+
+
 def phone_hears_prompt(bench):
     """a phone without registration hears a prompt"""
     visitor = bench.phone("visitor", ALICE)

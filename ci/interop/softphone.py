@@ -34,6 +34,7 @@ snd_path {folder}
 statmode_default off
 module_path {modules}
 module g711.so
+module srtp.so
 module sndfile.so
 module aufile.so
 module aubridge.so
@@ -45,9 +46,9 @@ ctrl_tcp_listen 127.0.0.1:{control}
 
 
 class Softphone:
-    """Speaks `frequency`; `answer` is `auto` or `manual`; with a password it registers."""
+    """Speaks `frequency`; `answer` is `auto` or `manual`; with a password it registers; `encrypts`: over SRTP only."""
 
-    def __init__(self, folder, user, frequency, server, *, password=None, answer="auto", transport="udp"):
+    def __init__(self, folder, user, frequency, server, *, password=None, answer="auto", transport="udp", encrypts=False):
         self._folder = Path(folder) / user
         self._folder.mkdir()
         control = free_port()
@@ -56,9 +57,11 @@ class Softphone:
         (self._folder / "config").write_text(
             CONFIG.format(sip=free_port(), folder=self._folder, rtp=rtp, rtp_end=rtp + 98, control=control, modules=modules)
         )
+        # Encrypted or not at all: RTP/SAVP with keys in SDP.
+        encryption = ";mediaenc=srtp-mand" if encrypts else ""
         registers = f"auth_user={user};auth_pass={password};regint=60" if password else "regint=0"
         (self._folder / "accounts").write_text(
-            f"<sip:{user}@127.0.0.1:{server};transport={transport}>;{registers};answermode={answer};audio_codecs=PCMU,PCMA\n"
+            f"<sip:{user}@127.0.0.1:{server};transport={transport}>;{registers};answermode={answer};audio_codecs=PCMU,PCMA{encryption}\n"
         )
         (self._folder / "contacts").write_text("")
         sound.write_wav(self._folder / "said.wav", sound.tone(frequency, 60))

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use media::{
-    DigitString, MixId, PlayerId, Prompt, TapId, dsp::tone_script::ToneScript, graph::recorder::Recorder,
+    DigitString, MixId, PlayerId, Prompt, Srtp, TapId, dsp::tone_script::ToneScript,
+    graph::recorder::Recorder,
 };
 use signaling::{NameAddr, StatusCode, Uri};
 
@@ -47,13 +48,23 @@ pub struct Dial {
     pub headers: Vec<(String, String)>,
     /// How long it may ring; the endpoint's default where `None`.
     pub ring_timeout: Option<Duration>,
+    /// Whether this leg's media is encrypted; the configuration's choice where `None`.
+    pub srtp: Option<Srtp>,
 }
 
 impl Dial {
     /// A call without anything special.
     #[must_use]
     pub fn new(target: Target, from: NameAddr) -> Self {
-        Self { target, from, near: None, credentials: None, headers: Vec::new(), ring_timeout: None }
+        Self {
+            target,
+            from,
+            near: None,
+            credentials: None,
+            headers: Vec::new(),
+            ring_timeout: None,
+            srtp: None,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a switchboard is told when it is made.
 
-use media::Capabilities;
+use media::{Capabilities, srtp::KeySource};
 
 /// Configuration of a [`crate::Switchboard`].
 #[derive(Debug, Clone, Default)]
@@ -11,4 +11,6 @@ pub struct Config {
     pub media: Capabilities,
     /// The address written into SDP where it differs from the one the port was bound to.
     pub advertise: Option<std::net::IpAddr>,
+    /// Where keys of encrypted media come from; without it no media is encrypted.
+    pub keys: Option<KeySource>,
 }

@@ -17,6 +17,7 @@ use media::{
         Engine, EngineConfig, EngineGauges, Layout, LoadError, Prompts, RecordingOutcome, RecordingWriter,
         WorkerGauges,
     },
+    srtp::KeySource,
 };
 use signaling::{
     Listener, Transmit, Transport,
@@ -36,7 +37,7 @@ const BATCH: usize = 64;
 /// What [`Control::start`] needs.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The switchboard's configuration; its listeners and seed are filled in here.
+    /// The switchboard's configuration; its listeners, seed and keys are filled in here.
     pub config: Config,
     /// Addresses for SIP; port 0 takes a free one.
     pub listeners: Vec<(Transport, SocketAddr)>,
@@ -114,6 +115,9 @@ impl Control {
             .collect();
         config.signaling.listeners.clone_from(&listeners);
         getrandom::fill(&mut config.signaling.seed).map_err(io::Error::other)?;
+        let mut keys = [0; 32];
+        getrandom::fill(&mut keys).map_err(io::Error::other)?;
+        config.keys = Some(KeySource::new(keys));
         config.advertise = advertise.or(config.advertise);
         engine.seed = getrandom::u64().map_err(io::Error::other)?;
         Ok(Self {

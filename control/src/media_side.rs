@@ -27,6 +27,10 @@ impl Switchboard {
             Opening::Outgoing(dial) => peer_of(dial),
             Opening::Incoming(_) | Opening::Done => leg.signaling_ip,
         };
+        let srtp = match &leg.opening {
+            Opening::Outgoing(dial) => dial.srtp,
+            Opening::Incoming(_) | Opening::Done => None,
+        };
         let Some((session, bound)) = opened else {
             self.no_port(now, id);
             return;
@@ -38,7 +42,12 @@ impl Switchboard {
             return;
         }
         let local = self.sdp_address(peer, bound);
-        let negotiation = Negotiation::new(self.config.media.clone(), local, sdp_session);
+        let mut capabilities = self.config.media.clone();
+        capabilities.srtp = srtp.unwrap_or(capabilities.srtp);
+        let mut negotiation = Negotiation::new(capabilities, local, sdp_session);
+        if let Some(keys) = &mut self.config.keys {
+            negotiation = negotiation.with_keys(keys.fork());
+        }
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.negotiation = Some(negotiation);
         match std::mem::replace(&mut leg.opening, Opening::Done) {

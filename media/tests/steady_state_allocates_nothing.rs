@@ -79,7 +79,16 @@ impl Bench {
             ids.push((id, config.remote.expect("a remote address")));
             shard.handle_command(now, Command::Open(id, Box::new(config)));
         }
-        Self { shard, now, ids, sequence: 65_000, beats: 0, speech: vec![0x55; 160], digits: 0, peers: Vec::new() }
+        Self {
+            shard,
+            now,
+            ids,
+            sequence: 65_000,
+            beats: 0,
+            speech: vec![0x55; 160],
+            digits: 0,
+            peers: Vec::new(),
+        }
     }
 
     fn command(&mut self, command: Command) {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use control::{
-    media::{Codec, Latch, dsp::tone_plan::Country},
+    media::{Codec, Latch, Srtp, dsp::tone_plan::Country},
     signaling::{
         Transport,
         auth::{credentials::Secret, digest::Algorithm},
@@ -79,6 +79,8 @@ pub struct Media {
     pub workers: Option<usize>,
     /// How far the source of RTP may differ from the SDP. Default [`Latch::SameIp`].
     pub latch: Latch,
+    /// Whether media is encrypted. Default [`Srtp::Accept`].
+    pub srtp: Srtp,
     /// Whose tones are played. Default the United States.
     pub tones: Country,
 }
@@ -129,6 +131,7 @@ impl Default for Media {
             ptime_ms: 20,
             workers: None,
             latch: Latch::default(),
+            srtp: Srtp::default(),
             tones: Country::Us,
         }
     }
@@ -297,6 +300,9 @@ impl Media {
             });
             self.latch = latch.unwrap_or_default();
         }
+        if let Some(item) = section.take("srtp") {
+            self.srtp = srtp(item, report).unwrap_or_default();
+        }
         if let Some(item) = section.take("tones") {
             let codes: Vec<&str> = Country::ALL.iter().map(|country| country.code()).collect();
             let country =
@@ -328,6 +334,13 @@ fn each<T>(
     elements.into_iter().filter_map(|element| element.parsed(expected, report, &parse)).collect()
 }
 
+fn srtp(item: Item<'_>, report: &mut Report<'_>) -> Option<Srtp> {
+    let names: Vec<&str> = SRTP.iter().map(|(name, _)| *name).collect();
+    item.parsed(&listed(&names), report, |text| {
+        SRTP.iter().find(|(name, _)| *name == text).map(|(_, srtp)| *srtp).ok_or_else(String::new)
+    })
+}
+
 fn codec(text: &str) -> Result<Codec, String> {
     Codec::from_name(text, 8000).ok_or_else(String::new)
 }
@@ -355,3 +368,10 @@ fn algorithm(text: &str) -> Result<Algorithm, String> {
 const PTIMES: [u8; 5] = [10, 20, 30, 40, 60];
 
 const LATCHES: [(&str, Latch); 3] = [("off", Latch::Off), ("same-ip", Latch::SameIp), ("any", Latch::Any)];
+
+const SRTP: [(&str, Srtp); 4] = [
+    ("off", Srtp::Off),
+    ("accept", Srtp::Accept),
+    ("optional", Srtp::Optional),
+    ("required", Srtp::Required),
+];

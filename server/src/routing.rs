@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use control::{
-    media::Prompt,
+    media::{Prompt, Srtp},
     signaling::{NameAddr, StatusCode, Uri},
 };
 use regex::{Captures, Regex};
@@ -35,6 +35,8 @@ pub enum Application {
         from: Option<Template>,
         /// How long it may ring.
         ring_timeout: Option<Duration>,
+        /// Whether its media is encrypted; as configured for all where `None`.
+        srtp: Option<Srtp>,
     },
     /// The caller hears all others who dialled the same.
     Conference {
@@ -89,6 +91,8 @@ pub struct Call {
     pub from: Option<NameAddr>,
     /// How long it may ring; the switchboard's default where `None`.
     pub ring_timeout: Option<Duration>,
+    /// Whether its media is encrypted; as configured for all where `None`.
+    pub srtp: Option<Srtp>,
 }
 
 /// Somebody who can be called.
@@ -128,6 +132,7 @@ impl Router {
                 party: Party::User(user.to_owned()),
                 from: None,
                 ring_timeout: None,
+                srtp: None,
             })),
             false => Task::Reject(StatusCode::NOT_FOUND),
         }
@@ -149,14 +154,17 @@ impl Application {
             Self::Play { prompt, times } => Task::Play { prompt: Arc::clone(prompt), times: *times },
             Self::Conference { limit } => Task::Conference { name: captures[0].to_owned(), limit: *limit },
             Self::Reject(code) => Task::Reject(*code),
-            Self::Dial { target, from, ring_timeout } => {
+            Self::Dial { target, from, ring_timeout, srtp } => {
                 let from = match from.as_ref().map(|from| calling_party(&from.expand(captures))) {
                     None => None,
                     Some(Ok(from)) => Some(from),
                     Some(Err(_)) => return Task::Reject(StatusCode::NOT_FOUND),
                 };
                 match party(target, captures) {
-                    Some(party) => Task::Dial(Box::new(Call { party, from, ring_timeout: *ring_timeout })),
+                    Some(party) => {
+                        let (ring_timeout, srtp) = (*ring_timeout, *srtp);
+                        Task::Dial(Box::new(Call { party, from, ring_timeout, srtp }))
+                    }
                     None => Task::Reject(StatusCode::NOT_FOUND),
                 }
             }

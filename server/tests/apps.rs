@@ -71,6 +71,7 @@ impl Stage {
             credentials: None,
             headers: Vec::new(),
             ring_timeout: None,
+            srtp: None,
         };
         self.world.command(self.phones[phone], line, Command::Dial(Box::new(dial))).unwrap();
     }

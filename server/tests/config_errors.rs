@@ -8,7 +8,7 @@ use std::{
 };
 
 use control::{
-    media::{Codec, Latch},
+    media::{Codec, Latch, Srtp},
     signaling::{Transport, auth::digest::Algorithm},
 };
 use server::config::Config;
@@ -110,6 +110,7 @@ codecs = ["PCMA", "PCMU"]
 ptime = 30
 workers = 2
 latch = "any"
+srtp = "required"
 
 [[user]]
 name = "alice"
@@ -131,6 +132,7 @@ app = "dial"
 target = "sip:${number}@127.0.0.1:5090"
 from = "\"Desk $1\" <sip:desk@example.org>"
 ring_timeout = 20
+srtp = "off"
 
 [[route]]
 to = "help"
@@ -147,6 +149,7 @@ code = 480
     assert_eq!(config.data, folder.0.join("data"));
     assert_eq!(config.drain, Duration::from_secs(5));
     assert_eq!(config.media.codecs, [Codec::Pcma, Codec::Pcmu]);
+    assert_eq!(config.media.srtp, Srtp::Required);
     assert_eq!((config.media.ptime_ms, config.media.workers, config.media.latch), (30, Some(2), Latch::Any));
     assert_eq!(config.sip.digest, [Algorithm::Sha256, Algorithm::Md5]);
     assert_eq!(config.sip.trusted, [([10, 0, 0, 0].into(), 8), ([192, 0, 2, 7].into(), 32)]);
@@ -180,6 +183,10 @@ fn a_mistake_is_told_with_line_column_key_and_what_was_expected() {
         ("[media]\ncodecs = [\"G729\"]", "2:11: media.codecs[1]: expected `PCMU` or `PCMA`, found \"G729\""),
         ("[media]\ncodecs = []", "2:10: media.codecs: expected at least one codec, found an empty array"),
         ("[media]\nptime = 25", "2:9: media.ptime: expected 10, 20, 30, 40 or 60 ms, found 25"),
+        (
+            "[media]\nsrtp = \"yes\"",
+            "2:8: media.srtp: expected `off`, `accept`, `optional` or `required`, found \"yes\"",
+        ),
         ("[media]\nlatch = \"on\"", "2:9: media.latch: expected `off`, `same-ip` or `any`, found \"on\""),
         ("[http]\nlisten = 8080", "2:10: http.listen: expected HOST:PORT, found an integer"),
         ("sip = 5060", "1:7: sip: expected a table, found an integer"),

@@ -130,7 +130,10 @@ fn router(callee: &str) -> Router {
         Route::new(Regex::new("^(?:echo)$").unwrap(), Application::Echo),
         Route::new(Regex::new("^(?:play)$").unwrap(), Application::Play { prompt: prompt(), times: Some(1) }),
         Route::new(Regex::new("^(?:busy)$").unwrap(), Application::Reject(StatusCode::BUSY_HERE)),
-        Route::new(pattern, Application::Dial { target, from: None, ring_timeout: Some(ms(6000)) }),
+        Route::new(
+            pattern,
+            Application::Dial { target, from: None, ring_timeout: Some(ms(6000)), srtp: None },
+        ),
     ])
 }
 

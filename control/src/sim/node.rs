@@ -11,6 +11,7 @@ use media::{
     SessionId, Shard, TapId,
     graph::recorder::{Recording, Track, recorder},
     shard::{Channel, ShardConfig, Slots},
+    srtp::KeySource,
 };
 use signaling::{FlowId, Listener, Source, Transport};
 
@@ -71,6 +72,9 @@ impl Node {
         config.signaling.listeners =
             vec![Listener { transport: Transport::Udp, local: address, advertised: address }];
         config.signaling.seed[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut keys = [0; 32];
+        keys[..8].copy_from_slice(&seed.to_le_bytes());
+        config.keys = Some(KeySource::new(keys));
         Self {
             name: name.to_owned(),
             address,
@@ -209,13 +213,17 @@ impl Node {
         while let Some(transmit) = self.shard.poll_transmit() {
             let rtp = transmit.channel == Channel::Rtp
                 && media::rtp::classify(transmit.bytes) == media::rtp::Class::Rtp;
-            if rtp {
-                let event = transmit.bytes.len() == media::rtp::HEADER_LEN + 4;
-                self.checks.entry(transmit.session).or_default().packet(transmit.bytes, event);
-            }
-            let from = rtp_address(self.address, transmit.session, transmit.channel);
             let bytes = Bytes::copy_from_slice(transmit.bytes);
-            network.send(now, false, Datagram { from, to: transmit.destination, bytes });
+            let (session, channel, to) = (transmit.session, transmit.channel, transmit.destination);
+            if rtp {
+                // Headers are never encrypted, and lengths are all that is judged of the rest.
+                let suite = self.shard.session(session).and_then(media::session::Session::suite);
+                let length = bytes.len() - suite.map_or(0, media::srtp::Suite::rtp_overhead);
+                let event = length == media::rtp::HEADER_LEN + 4;
+                self.checks.entry(session).or_default().packet(&bytes[..length], event);
+            }
+            let from = rtp_address(self.address, session, channel);
+            network.send(now, false, Datagram { from, to, bytes });
         }
         while let Some(event) = self.shard.poll_event() {
             moved = true;

@@ -34,6 +34,7 @@ use crate::{
         tones::Tone,
     },
     shard::{Output, Random, Seat},
+    srtp::Suite,
     stats::SessionStats,
     time::{BEAT, SLOTS},
 };
@@ -202,6 +203,12 @@ impl Session {
     #[must_use]
     pub fn feed(&self) -> Feed {
         self.feed.clone()
+    }
+
+    /// How what it sends is encrypted, if it is.
+    #[must_use]
+    pub fn suite(&self) -> Option<Suite> {
+        self.config.srtp.as_ref().map(|keys| keys.send.suite())
     }
 
     /// What it measured so far.
@@ -460,8 +467,8 @@ impl std::fmt::Display for Session {
             (None, Feed::Session(source), Path::Decoded) => write!(f, "{source:?} → encode")?,
         }
         write!(f, " → {} {} ms", self.config.send.codec, self.config.ptime_ms)?;
-        if let Some(keys) = &self.config.srtp {
-            write!(f, " → {}", keys.send.suite())?;
+        if let Some(suite) = self.suite() {
+            write!(f, " → {suite}")?;
         }
         match self.destination() {
             Some(address) if self.receive.latch.is_locked() => write!(f, " → {address}"),

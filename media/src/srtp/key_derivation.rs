@@ -2,7 +2,7 @@
 
 use aes::{
     Aes128Enc, Aes256Enc,
-    cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit, consts::U16},
+    cipher::{BlockCipherEncrypt, KeyInit, consts::U16},
 };
 
 use super::MasterKey;
@@ -32,12 +32,7 @@ pub(super) fn derive<const N: usize>(master: &MasterKey, label: Label) -> [u8; N
 }
 
 /// AES in counter mode from (salt XOR label · 2^48) · 2^16 on; shorter salts have zeros at their end.
-fn stream(
-    aes: &(impl BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>),
-    salt: &[u8],
-    label: Label,
-    out: &mut [u8],
-) {
+fn stream(aes: &impl BlockCipherEncrypt<BlockSize = U16>, salt: &[u8], label: Label, out: &mut [u8]) {
     let mut start = [0; 16];
     start[..salt.len()].copy_from_slice(salt);
     start[7] ^= label as u8;

@@ -99,6 +99,7 @@ impl Dial {
                 credentials: None,
                 headers: vec![("Max-Forwards".into(), (hops - 1).to_string())],
                 ring_timeout: call.ring_timeout,
+                srtp: call.srtp,
             };
             if ask(now, leg, Command::Dial(Box::new(dialling)), switchboard) {
                 dial.callees.push(Callee { leg, ringing: false, early: false, audible: false, ended: false });

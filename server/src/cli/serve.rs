@@ -55,6 +55,7 @@ Configuration file (TOML), every key is optional:
   ptime = 20
   workers = 1
   latch = \"same-ip\"                # off, same-ip or any
+  srtp = \"accept\"                  # off, accept, optional or required
   tones = \"us\"                     # whose ringback callers hear
   [limits]
   max_calls = 1000                 # default: no limit
@@ -64,7 +65,7 @@ Configuration file (TOML), every key is optional:
   password = \"...\"
   [[route]]                        # first match wins; users are reached after all routes
   to = \"9([0-9]+)\"                 # anchored regular expression for the dialled user
-  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout
+  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout, srtp
                                    # conference: limit | reject: code
   target = \"sip:$1@127.0.0.1:5090\" # or user:NAME
 
@@ -188,9 +189,10 @@ pub fn setup(config: &Config) -> Setup {
                 codecs: config.media.codecs.clone(),
                 ptime_ms: config.media.ptime_ms,
                 latch: config.media.latch,
+                srtp: config.media.srtp,
                 ..Capabilities::default()
             },
-            advertise: None,
+            ..control::Config::default()
         },
         listeners: config.sip.listen.clone(),
         advertise: config.advertise.or_else(|| unspecified.then(outward_address)),

@@ -70,6 +70,7 @@ fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<
     let target = section.require("target", TARGET, report);
     let from = section.take("from");
     let ring_timeout = section.take("ring_timeout").and_then(|item| item.integer(1..=3600, report));
+    let srtp = section.take("srtp").and_then(|item| super::srtp(item, report));
     // A template is only understood together with the expression whose captures it uses.
     let pattern = pattern?;
     let target = target?.parsed(TARGET, report, |text| {
@@ -83,7 +84,8 @@ fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<
             routing::calling_party(&template.sample()).map(|_| template)
         })?),
     };
-    Some(Application::Dial { target: target?, from, ring_timeout: ring_timeout.map(Duration::from_secs) })
+    let ring_timeout = ring_timeout.map(Duration::from_secs);
+    Some(Application::Dial { target: target?, from, ring_timeout, srtp })
 }
 
 fn conference(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Application> {

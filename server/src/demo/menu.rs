@@ -115,6 +115,7 @@ impl Menu {
             credentials: None,
             headers: Vec::new(),
             ring_timeout: None,
+            srtp: None,
         };
         self.ask(now, callee, Command::Dial(Box::new(dial)), switchboard);
     }

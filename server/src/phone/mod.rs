@@ -201,6 +201,7 @@ impl Phone {
             credentials: Some((own.clone(), password.expose().to_owned())),
             headers: Vec::new(),
             ring_timeout: None,
+            srtp: None,
         };
         switchboard
             .handle_command(now, leg, Command::Dial(Box::new(dial)))
