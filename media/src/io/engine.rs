@@ -16,6 +16,8 @@ use super::{
     placement::Placement,
     port_range::{PortRange, QUARANTINE},
     queue::{self, Doorbell, Receiver, Sender},
+    shared_port::{self, SharedPort, is_certain},
+    sharing::Sharing,
     socket,
     worker::{Inbound, Lines, Outbound, Party, Published, Shared, Ways, Worker},
 };
@@ -119,7 +121,7 @@ pub struct EngineGauges {
     pub workers: usize,
     /// Sessions open now, counted from [`Engine::open`] until their `Closed` was taken.
     pub sessions: usize,
-    /// Pairs of ports in use now.
+    /// Pairs of ports of single sessions in use now.
     pub ports_in_use: usize,
     /// Pairs of ports that rest after use.
     pub ports_quarantined: usize,
@@ -143,6 +145,14 @@ pub struct EngineGauges {
     pub queue_full: u64,
     /// How busy the worker is on which the next session would be opened, thousandths of the last second.
     pub load_permille: u32,
+    /// Sessions on shared ports now.
+    pub sharing: usize,
+    /// Datagrams dropped on shared ports because nobody expects their sender.
+    pub strangers: u64,
+    /// Datagrams dropped because their peer sent far more than audio takes.
+    pub surplus: u64,
+    /// Peers on shared ports that moved to an address where another one is, and are not heard since.
+    pub conflicts: u64,
     /// Sessions that moved to another worker to be with those they hear.
     pub moves: u64,
     /// Times that two sessions could not be brought together, because a worker had no seat left.
@@ -175,6 +185,10 @@ pub struct WorkerGauges {
 pub struct Engine {
     bind: IpAddr,
     placement: Placement,
+    sharing: Sharing,
+    seed: u64,
+    /// Peers that went where another of the same port is.
+    conflicts: u64,
     ports: PortRange,
     shared: Arc<Shared>,
     workers: Vec<Handle>,
@@ -215,6 +229,9 @@ impl Engine {
         let mut engine = Self {
             bind: config.bind,
             placement: Placement::new(Slots::new(config.workers as u8, sessions as u32)),
+            sharing: Sharing::new(config.quarantine),
+            seed: config.seed,
+            conflicts: 0,
             ports: PortRange::new(&config.ports, config.quarantine, config.seed),
             shared: Arc::default(),
             workers: Vec::with_capacity(config.workers),
@@ -281,8 +298,52 @@ impl Engine {
             self.ports.refuse(port);
             return Err(OpenError::QueueFull);
         }
-        self.placement.settle(id, port);
+        self.placement.settle(id, Some(port));
         Ok((id, SocketAddr::new(self.bind, port)))
+    }
+
+    /// As [`Self::open`], on a port that several sessions share: for a peer whose address is certain. Packets are read
+    /// and written in batches, which costs less, and are told apart by their sender alone: whatever comes from
+    /// elsewhere is nobody's, so a peer behind NAT would stay unheard. Where the address cannot be told apart from
+    /// another's, or the engine is bound to the unspecified address, the session gets a port of its own.
+    pub fn open_shared(
+        &mut self,
+        near: Option<SessionId>,
+        remote: SocketAddr,
+    ) -> Result<(SessionId, SocketAddr), OpenError> {
+        if self.bind.is_unspecified() || self.bind.is_ipv4() != remote.is_ipv4() || !is_certain(remote) {
+            return self.open(near);
+        }
+        let id = self.placement.allocate(near).ok_or(OpenError::NoSession)?;
+        let found = self.sharing.find(Instant::now(), id.worker(), remote);
+        let Some((index, number, port)) = found.or_else(|| self.share(id.worker())) else {
+            self.placement.give_back(id);
+            return self.open(near);
+        };
+        let handle = &mut self.workers[usize::from(id.worker())];
+        if handle.commands.send(Inbound::AttachShared { id, port: number, remote }).is_err() {
+            handle.queue_full += 1;
+            self.placement.give_back(id);
+            return Err(OpenError::QueueFull);
+        }
+        self.placement.settle(id, None);
+        self.sharing.join(id, index, remote);
+        Ok((id, SocketAddr::new(self.bind, port)))
+    }
+
+    /// Binds one more shared port for a worker.
+    fn share(&mut self, worker: u8) -> Option<(usize, u16, u16)> {
+        let handle = &mut self.workers[usize::from(worker)];
+        if !self.sharing.may_grow(worker) || handle.commands.is_full() {
+            return None;
+        }
+        let (port, rtp, rtcp) = bind_free(&mut self.ports, self.bind).ok()?;
+        let room = shared_port::enlarge(&rtp);
+        let shared = SharedPort::new(rtp, rtcp, room, self.seed ^ u64::from(port));
+        // There is room, checked above, and only we fill it.
+        let _ = handle.commands.send(Inbound::Share(Box::new(shared)));
+        let (index, number) = self.sharing.add(worker, port, room);
+        Some((index, number, port))
     }
 
     /// Sends a command to the session's worker, which obeys it in its next beat. Where a session is to hear one of
@@ -311,6 +372,12 @@ impl Engine {
         if handle.commands.is_full() {
             handle.queue_full += 1;
             return Err(QueueFull(command));
+        }
+        if let Command::Open(id, config) | Command::Configure(id, config) = &command
+            && let Some(remote) = config.remote
+            && !self.sharing.reach(Instant::now(), *id, remote)
+        {
+            self.conflicts += 1;
         }
         self.placement.note(&command);
         // There is room, checked above, and only we fill it.
@@ -396,8 +463,10 @@ impl Engine {
 
     /// The session is gone and its sockets are closed.
     fn release(&mut self, id: SessionId) {
-        if let Some(port) = self.placement.remove(id) {
-            self.ports.release(Instant::now(), port);
+        let now = Instant::now();
+        self.sharing.leave(now, id);
+        if let Some(Some(port)) = self.placement.remove(id) {
+            self.ports.release(now, port);
         }
     }
 
@@ -407,9 +476,11 @@ impl Engine {
         let mut gauges = EngineGauges {
             workers: self.workers.len(),
             sessions: (0..self.workers.len()).map(|worker| self.placement.in_use(worker as u8)).sum(),
-            ports_in_use: self.ports.in_use(),
+            ports_in_use: self.ports.in_use() - self.sharing.ports(),
             ports_quarantined: self.ports.quarantined(Instant::now()),
             load_permille: self.load_permille(),
+            sharing: self.sharing.sessions(),
+            conflicts: self.conflicts,
             moves: self.placement.moved,
             apart: self.placement.apart,
             ..EngineGauges::default()
@@ -417,6 +488,9 @@ impl Engine {
         for handle in &self.workers {
             let (shard, undelivered, latest_wake_us) = handle.published.load();
             gauges.queue_full += handle.queue_full;
+            let (strangers, surplus) = handle.published.unwanted();
+            gauges.strangers += strangers;
+            gauges.surplus += surplus;
             gauges.datagrams += shard.datagrams;
             gauges.transmits += shard.transmits;
             gauges.undelivered += undelivered;

@@ -40,7 +40,8 @@ struct Place {
     seat: SessionId,
     /// Its next seat, while it is on its way.
     bound_for: Option<SessionId>,
-    port: u16,
+    /// Of its own.
+    port: Option<u16>,
     hears: Hears,
     closing: bool,
 }
@@ -85,13 +86,13 @@ impl Placement {
         self.slots.release(id);
     }
 
-    pub(crate) fn settle(&mut self, id: SessionId, port: u16) {
+    pub(crate) fn settle(&mut self, id: SessionId, port: Option<u16>) {
         let place = Place { seat: id, bound_for: None, port, hears: Hears::Nobody, closing: false };
         self.sessions.insert(id, place);
     }
 
-    /// The session is gone. Returns its port.
-    pub(crate) fn remove(&mut self, id: SessionId) -> Option<u16> {
+    /// The session is gone. Returns whether it was there, and the port it had for itself.
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Option<u16>> {
         let place = self.sessions.remove(&id)?;
         self.leave(id, place.hears);
         self.slots.release(place.seat);
@@ -279,7 +280,7 @@ mod tests {
         let ids = (0..sessions)
             .map(|port| {
                 let id = placement.allocate(None).expect("slots suffice");
-                placement.settle(id, port as u16);
+                placement.settle(id, Some(port as u16));
                 id
             })
             .collect();

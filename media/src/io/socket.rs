@@ -21,6 +21,28 @@ pub(crate) fn bind_pair(ip: IpAddr, port: u16) -> io::Result<(UdpSocket, UdpSock
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = unbound(address)?;
+    // No SO_REUSEADDR: on Linux it would let two sessions share a port.
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A second socket on the port of a shared one, for one of its peers alone.
+pub(crate) fn split_off(shared: &UdpSocket, peer: SocketAddr) -> io::Result<UdpSocket> {
+    let address = shared.local_addr()?;
+    let socket = unbound(address)?;
+    let shared = socket2::SockRef::from(shared);
+    socket.set_reuse_port(true)?;
+    // For this moment only: nobody else shall get the port. Until it is connected the new socket may catch a packet
+    // of another peer, which its session does not take.
+    shared.set_reuse_port(true)?;
+    let bound = socket.bind(&address.into()).and_then(|()| socket.connect(&peer.into()));
+    shared.set_reuse_port(false)?;
+    bound?;
+    Ok(socket.into())
+}
+
+fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // A mark that some systems refuse; a call works without it.
@@ -30,9 +52,7 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
         socket.set_only_v6(true)?;
         socket.set_tclass_v6(EXPEDITED)
     };
-    // No SO_REUSEADDR: on Linux it would let two sessions share a port.
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// What became of a datagram that should leave.
@@ -52,6 +72,8 @@ pub(crate) struct Socket {
     peer: Option<SocketAddr>,
     /// Whether connecting is worth it and harmless.
     connectable: bool,
+    /// It stays connected to its peer, whoever that is: its port belongs to others too.
+    fixed: bool,
     /// Beat of the last datagram.
     heard: u64,
 }
@@ -66,12 +88,17 @@ impl Socket {
     /// one the peer sends to.
     pub(crate) fn steady(inner: UdpSocket) -> Self {
         let connectable = inner.local_addr().is_ok_and(|local| !local.ip().is_unspecified());
-        Self { inner, peer: None, connectable, heard: 0 }
+        Self { inner, peer: None, connectable, fixed: false, heard: 0 }
     }
 
     /// A socket for a datagram now and then, which stays as it is.
     pub(crate) fn occasional(inner: UdpSocket) -> Self {
-        Self { inner, peer: None, connectable: false, heard: 0 }
+        Self { inner, peer: None, connectable: false, fixed: false, heard: 0 }
+    }
+
+    /// A socket that is connected for good, made by [`split_off`].
+    pub(crate) fn fixed(inner: UdpSocket, peer: SocketAddr) -> Self {
+        Self { inner, peer: Some(peer), connectable: false, fixed: true, heard: 0 }
     }
 
     /// Takes the next datagram, if there is one. Errors of earlier packets that the kernel reports here (ICMP) are
@@ -94,7 +121,15 @@ impl Socket {
     /// Sends one datagram. `certain` says that nobody else may be this socket's peer.
     #[inline]
     pub(crate) fn send(&mut self, beat: u64, to: SocketAddr, certain: bool, bytes: &[u8]) -> Sent {
-        if self.peer.is_none() && certain && self.connectable && beat.wrapping_sub(self.heard) < SILENT / 2 {
+        if self.fixed {
+            if self.peer != Some(to) {
+                self.connect(to);
+            }
+        } else if self.peer.is_none()
+            && certain
+            && self.connectable
+            && beat.wrapping_sub(self.heard) < SILENT / 2
+        {
             self.connect(to);
         } else if self.peer.is_some_and(|peer| !certain || peer != to) {
             self.disconnect();
@@ -114,7 +149,7 @@ impl Socket {
 
     /// Disconnects when the peer has been silent.
     pub(crate) fn check_silence(&mut self, beat: u64) {
-        if self.peer.is_some() && beat.wrapping_sub(self.heard) >= SILENT {
+        if self.peer.is_some() && !self.fixed && beat.wrapping_sub(self.heard) >= SILENT {
             self.disconnect();
         }
     }
@@ -285,6 +320,32 @@ mod tests {
         assert!(second.send_to(b"x", local(&ours.inner)).is_ok());
         let mut buffer = [0; 4];
         assert_eq!(ours.receive(SILENT, &mut buffer), Some((1, local(&second))));
+    }
+
+    #[test]
+    fn a_socket_split_off_a_shared_one_hears_its_peer_and_nobody_else() {
+        let (shared, theirs) = pair();
+        let Ok(other) = UdpSocket::bind((LOOPBACK, 0)) else { panic!("no socket") };
+        let port = local(&shared.inner);
+        let Ok(third) = UdpSocket::bind((LOOPBACK, 0)) else { panic!("no socket") };
+        let Ok(_also) = split_off(&shared.inner, local(&third)) else { panic!("no second socket") };
+        let Ok(own) = split_off(&shared.inner, local(&theirs)) else { panic!("no third socket") };
+        let (mut shared, mut own) = (shared, Socket::fixed(own, local(&theirs)));
+        let mut buffer = [0; 4];
+        for round in 0..50 {
+            assert!(other.send_to(b"o", port).is_ok() && theirs.send_to(b"t", port).is_ok());
+            assert_eq!(own.receive(round, &mut buffer), Some((1, local(&theirs))));
+            assert_eq!(own.receive(round, &mut buffer), None);
+            assert_eq!(shared.receive(round, &mut buffer), Some((1, local(&other))));
+            assert_eq!(shared.receive(round, &mut buffer), None);
+        }
+        own.check_silence(10_000);
+        assert_eq!(own.send(1, local(&theirs), false, b"1"), Sent::Left);
+        assert_eq!(theirs.recv_from(&mut buffer).ok(), Some((1, port)));
+        assert!(bind(port).is_err(), "the port is nobody else's");
+        drop(own);
+        assert!(theirs.send_to(b"t", port).is_ok());
+        assert_eq!(shared.receive(1, &mut buffer), Some((1, local(&theirs))));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,16 +19,17 @@ use atomic_waker::AtomicWaker;
 use super::{
     affinity,
     clock::{self, Clock},
-    legs::{Leg, Legs, Token},
+    legs::{Leg, Legs, Token, Unwanted},
     load::Load,
     placement::Departure,
     queue::{Receiver, Sender},
-    socket::{Poller, Sent},
+    shared_port::{self, Incoming, SharedPort},
+    socket::Poller,
 };
 use crate::{
     command::{Command, SessionId},
     event::Event,
-    shard::{Moving, Shard, seats},
+    shard::{Channel, Moving, Shard, seats},
     stats::ShardStats,
     time::BEAT,
 };
@@ -38,6 +39,10 @@ use crate::{
 pub(crate) enum Inbound {
     /// The sockets of a session that will be opened.
     Attach { id: SessionId, rtp: UdpSocket, rtcp: UdpSocket },
+    /// A port for several sessions; they are numbered as they come.
+    Share(Box<SharedPort>),
+    /// A session that will be opened on a shared port, for the peer at that address.
+    AttachShared { id: SessionId, port: u16, remote: SocketAddr },
     /// Sessions shall move to another worker.
     Move(Box<Departure>),
     /// A command for the shard.
@@ -94,6 +99,8 @@ pub(crate) struct Published {
     concealed: AtomicU64,
     late_packets: AtomicU64,
     undelivered: AtomicU64,
+    strangers: AtomicU64,
+    surplus: AtomicU64,
     latest_wake_us: AtomicU64,
     /// Written every beat.
     load: AtomicU64,
@@ -112,6 +119,8 @@ impl Published {
             (&self.concealed, shard.concealed),
             (&self.late_packets, shard.late_packets),
             (&self.undelivered, worker.undelivered),
+            (&self.strangers, worker.strangers),
+            (&self.surplus, worker.surplus),
             (&self.latest_wake_us, worker.latest_wake.as_micros() as u64),
         ];
         for (published, value) in pairs {
@@ -138,6 +147,11 @@ impl Published {
 }
 
 impl Published {
+    /// Datagrams dropped on shared ports: of strangers, and of peers that sent far too many.
+    pub(crate) fn unwanted(&self) -> (u64, u64) {
+        (self.strangers.load(Ordering::Relaxed), self.surplus.load(Ordering::Relaxed))
+    }
+
     /// The share of time in which the worker works, over the last second, thousandths.
     pub(crate) fn load_permille(&self) -> u32 {
         self.load.load(Ordering::Relaxed) as u32
@@ -149,6 +163,10 @@ impl Published {
 struct Tally {
     /// Datagrams the kernel refused to send.
     undelivered: u64,
+    /// Datagrams on shared ports from senders nobody expects.
+    strangers: u64,
+    /// Datagrams of peers that sent far too many.
+    surplus: u64,
     /// The latest begin of a beat since the last publication.
     latest_wake: Duration,
 }
@@ -171,6 +189,7 @@ pub(crate) struct Worker {
     /// Sessions that are closed without the shard having known them.
     unopened: Vec<SessionId>,
     buffer: Box<[u8; DATAGRAM]>,
+    incoming: Incoming,
 }
 
 impl Worker {
@@ -192,6 +211,7 @@ impl Worker {
             load: Load::new(clock.now()),
             unopened: Vec::new(),
             buffer: Box::new([0; DATAGRAM]),
+            incoming: Incoming::new(),
         })
     }
 
@@ -215,7 +235,9 @@ impl Worker {
             self.shard.handle_beat(now);
             let beat = self.clock.beat(now);
             self.transmit(beat);
+            self.tally.undelivered += self.legs.flush();
             self.receive(now, beat, beat > last + 1);
+            self.receive_shared(now, beat);
             last = beat;
             backlog = self.report() | self.depart(now);
             self.load.worked(now, self.clock.now());
@@ -256,6 +278,10 @@ impl Worker {
                 Some(Inbound::Attach { id, rtp, rtcp }) => {
                     self.legs.attach(&self.poller, id.slot(), Leg::new(id, rtp, rtcp));
                 }
+                Some(Inbound::Share(port)) => self.legs.share(*port),
+                Some(Inbound::AttachShared { id, port, remote }) => {
+                    self.legs.attach(&self.poller, id.slot(), Leg::sharing(id, port, remote));
+                }
                 Some(Inbound::Move(departure)) => self.departures.push_back(*departure),
                 Some(Inbound::Command(Command::Close(id))) if self.legs.is_unopened(id) => {
                     self.unopened.push(id)
@@ -265,6 +291,9 @@ impl Worker {
                     self.arrive(now);
                     if let Command::Open(id, _) = &command {
                         self.legs.open(*id);
+                    }
+                    if let Command::Open(id, config) | Command::Configure(id, config) = &command {
+                        self.legs.reach(*id, config);
                     }
                     self.shard.handle_command(now, command);
                 }
@@ -288,10 +317,12 @@ impl Worker {
                 let token = Token(self.poller.token(index));
                 let Some(leg) = self.legs.find(token) else { continue };
                 let id = leg.id();
-                let Some((length, from)) = leg.socket(token.channel()).receive(beat, &mut self.buffer[..])
-                else {
+                let Some(socket) = leg.socket(token.channel()) else { continue };
+                let Some((length, from)) = socket.receive(beat, &mut self.buffer[..]) else { continue };
+                if !leg.takes(beat) {
+                    self.tally.surplus += 1;
                     continue;
-                };
+                }
                 // A datagram that fills the buffer was cut off.
                 if length < DATAGRAM {
                     self.shard.handle_datagram(now, id, token.channel(), from, &mut self.buffer[..length]);
@@ -307,11 +338,37 @@ impl Worker {
     /// Sends what the shard has ready.
     fn transmit(&mut self, beat: u64) {
         while let Some(transmit) = self.shard.poll_transmit() {
-            let Some(leg) = self.legs.leg(transmit.session) else { continue };
-            let socket = leg.socket(transmit.channel);
-            if socket.send(beat, transmit.destination, transmit.locked, transmit.bytes) == Sent::Dropped {
-                self.tally.undelivered += 1;
+            self.tally.undelivered += self.legs.send(beat, &transmit);
+        }
+    }
+
+    /// Takes in what waits on shared ports, in batches.
+    fn receive_shared(&mut self, now: Instant, beat: u64) {
+        for port in 0..self.legs.shared() {
+            for channel in [Channel::Rtp, Channel::Rtcp] {
+                for _ in 0..BATCHES {
+                    let count = self.legs.receive_shared(port, channel, &mut self.incoming);
+                    for index in 0..count {
+                        self.take_in(now, beat, port, channel, index);
+                    }
+                    if count < shared_port::BATCH {
+                        break;
+                    }
+                }
             }
+        }
+        self.tally.undelivered += self.legs.flush();
+    }
+
+    fn take_in(&mut self, now: Instant, beat: u64, port: usize, channel: Channel, index: usize) {
+        let Some((from, datagram)) = self.incoming.datagram(index) else { return };
+        match self.legs.recipient(port, channel, from, beat) {
+            Ok(id) => {
+                self.shard.handle_datagram(now, id, channel, from, datagram);
+                self.transmit(beat);
+            }
+            Err(Unwanted::Stranger) => self.tally.strangers += 1,
+            Err(Unwanted::Surplus) => self.tally.surplus += 1,
         }
     }
 
@@ -353,10 +410,18 @@ impl Worker {
         while let Some(departure) = self.departures.front() {
             let passengers = departure.passengers.len();
             let way = self.ways.to.get_mut(usize::from(departure.to)).and_then(Option::as_mut);
-            let Some(way) = way.filter(|way| !way.is_full() && self.events.slots() > 2 * passengers) else {
+            let Some(way) = way.filter(|way| !way.is_full() && self.events.slots() > 8 * passengers) else {
                 return true;
             };
             for (id, _) in &departure.passengers {
+                if !self.legs.separate(&self.poller, *id) {
+                    // The system has no socket for it where it goes.
+                    self.shard.handle_command(now, Command::Close(*id));
+                    if self.legs.is_unopened(*id) {
+                        self.unopened.push(*id);
+                    }
+                    continue;
+                }
                 if self.legs.leg(*id).is_some_and(|leg| leg.is_opened()) {
                     self.shard.handle_command(now, Command::Release(*id));
                 }
@@ -366,7 +431,10 @@ impl Worker {
                 if let Event::Released(_, moving) = event {
                     released.push(moving);
                 } else {
-                    // One session has one event at most when it goes; room for that was checked.
+                    if let Event::Closed(id, _) = &event {
+                        self.legs.detach(*id);
+                    }
+                    // One session has few events when it goes; room for that was checked.
                     let _ = self.events.push(Outbound::Event(event));
                 }
             }
@@ -400,5 +468,7 @@ const DATAGRAM: usize = 2048;
 const BATCH: usize = 512;
 /// Passes per beat, besides those that many sessions need.
 const PASSES: usize = 16;
+/// Batches of one shared port per beat.
+const BATCHES: usize = 64;
 /// Commands per beat.
 const COMMANDS: usize = 512;
