@@ -288,8 +288,11 @@ impl Control {
         while let Some(request) = self.switchboard.poll_media() {
             match request {
                 MediaRequest::Command(command) => self.backlog.push_back(command),
-                MediaRequest::Open { leg, near } => {
-                    let opened = self.engine.open(near);
+                MediaRequest::Open { leg, near, remote } => {
+                    let opened = match remote {
+                        Some(remote) => self.engine.open_shared(near, remote),
+                        None => self.engine.open(near),
+                    };
                     match &opened {
                         Ok((session, _)) => {
                             self.backlog.push_back(media::Command::Open(*session, Box::default()));

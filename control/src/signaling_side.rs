@@ -1,14 +1,15 @@
 //! What the SIP endpoint tells, turned into changes of legs.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
-use media::sdp::SdpError;
+use media::{Latch, Negotiation, sdp::SdpError};
 use signaling::{
     Answered, Body, Cause, Ended, Event as SignalingEvent, Incoming, InviteId, Progress, StatusCode,
 };
 
 use crate::{
     command::LegId,
+    config::Mux,
     event::{EventKind, Notice},
     leg::{Leg, LegState},
     switchboard::{MediaRequest, Switchboard},
@@ -73,9 +74,23 @@ impl Switchboard {
             return;
         }
         let leg = self.fresh_incoming();
+        let remote = self.certain_remote(&incoming);
         self.legs.insert(leg, Leg::incoming(now, invite, incoming));
         self.by_invite.insert(invite, leg);
-        self.request(MediaRequest::Open { leg, near: None });
+        self.request(MediaRequest::Open { leg, near: None, remote });
+    }
+
+    /// Where the caller's media will come from, if that is certain.
+    fn certain_remote(&self, incoming: &Incoming) -> Option<SocketAddr> {
+        let mux = self.config.mux;
+        if mux == Mux::Off || (mux == Mux::Auto && self.config.media.latch != Latch::Off) {
+            return None;
+        }
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut preview = Negotiation::new(self.config.media.clone(), nowhere, 0);
+        let remote = preview.accept_offer(&incoming.body.as_ref()?.bytes).ok()?.1.remote?;
+        let direct = self.config.media.latch == Latch::Off || incoming.source.remote.ip() == remote.ip();
+        direct.then_some(remote)
     }
 
     pub(crate) fn refuse(&mut self, now: Instant, invite: InviteId, code: StatusCode) {

@@ -31,6 +31,8 @@ pub enum MediaRequest {
         leg: LegId,
         /// The session it will be bridged with.
         near: Option<SessionId>,
+        /// Where the peer's media certainly comes from: the session may share a port.
+        remote: Option<SocketAddr>,
     },
     /// Pass this on.
     Command(media::Command),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use control::{
+    Mux,
     media::{Codec, Latch, Srtp, dsp::tone_plan::Country},
     signaling::{
         Transport,
@@ -81,6 +82,8 @@ pub struct Media {
     pub latch: Latch,
     /// Whether media is encrypted. Default [`Srtp::Accept`].
     pub srtp: Srtp,
+    /// Which callers share RTP ports. Default [`Mux::Auto`].
+    pub mux: Mux,
     /// Whose tones are played. Default the United States.
     pub tones: Country,
 }
@@ -132,6 +135,7 @@ impl Default for Media {
             workers: None,
             latch: Latch::default(),
             srtp: Srtp::default(),
+            mux: Mux::default(),
             tones: Country::Us,
         }
     }
@@ -302,6 +306,15 @@ impl Media {
         }
         if let Some(item) = section.take("srtp") {
             self.srtp = srtp(item, report).unwrap_or_default();
+        }
+        if let Some(item) = section.take("mux") {
+            let mux = item.parsed("`off`, `auto` or `on`", report, |text| match text {
+                "off" => Ok(Mux::Off),
+                "auto" => Ok(Mux::Auto),
+                "on" => Ok(Mux::On),
+                _ => Err(String::new()),
+            });
+            self.mux = mux.unwrap_or_default();
         }
         if let Some(item) = section.take("tones") {
             let codes: Vec<&str> = Country::ALL.iter().map(|country| country.code()).collect();

@@ -20,7 +20,7 @@ impl Switchboard {
             Target::Contact(contact) => contact.uri.to_string(),
         };
         self.legs.insert(id, Leg::outgoing(now, to, dial));
-        self.request(MediaRequest::Open { leg: id, near });
+        self.request(MediaRequest::Open { leg: id, near, remote: None });
         Ok(())
     }
 }

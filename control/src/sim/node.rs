@@ -192,7 +192,7 @@ impl Node {
             moved = true;
             match request {
                 MediaRequest::Command(command) => self.shard.handle_command(now, command),
-                MediaRequest::Open { leg, near } => {
+                MediaRequest::Open { leg, near, remote: _ } => {
                     let session = self.slots.allocate(0, near);
                     if let Some(session) = session {
                         self.shard.handle_command(now, media::Command::Open(session, Box::default()));

@@ -38,6 +38,7 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
         gauge("legs", gauges.legs, "Legs, one per party of a call."),
         gauge("sessions", media.sessions, "Media sessions."),
         gauge("rtp_ports", media.ports_in_use, "Pairs of RTP ports in use."),
+        gauge("sessions_on_shared_ports", media.sharing, "Media sessions on shared RTP ports."),
         gauge("rtp_ports_quarantined", media.ports_quarantined, "Pairs of RTP ports that rest after use."),
         gauge("invites", sip.invites, "INVITE usages."),
         gauge("dialogs", sip.dialogs, "Dialogs."),
@@ -106,6 +107,16 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
             "rtp_undelivered_total",
             media.undelivered,
             "RTP and RTCP datagrams the system refused to send.",
+        ),
+        counter(
+            "rtp_strangers_total",
+            media.strangers,
+            "Datagrams dropped on shared RTP ports because nobody expects their sender.",
+        ),
+        counter(
+            "rtp_surplus_total",
+            media.surplus,
+            "RTP and RTCP datagrams dropped because their peer sent far too many.",
         ),
         counter(
             "late_beats_total",

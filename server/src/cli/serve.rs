@@ -56,6 +56,7 @@ Configuration file (TOML), every key is optional:
   workers = 1
   latch = \"same-ip\"                # off, same-ip or any
   srtp = \"accept\"                  # off, accept, optional or required
+  mux = \"auto\"                    # on or off; callers share RTP ports: auto with latch off, on if not behind NAT
   tones = \"us\"                     # whose ringback callers hear
   [limits]
   max_calls = 1000                 # default: no limit
@@ -192,6 +193,7 @@ pub fn setup(config: &Config) -> Setup {
                 srtp: config.media.srtp,
                 ..Capabilities::default()
             },
+            mux: config.media.mux,
             ..control::Config::default()
         },
         listeners: config.sip.listen.clone(),
