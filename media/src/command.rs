@@ -127,6 +127,9 @@ pub enum Command {
     /// Sets how loud the first session hears the second one in their mix, as a factor from 0 to 4; `None` as loud as
     /// everybody hears it. With a factor it hears the other even when that is muted. Forgotten when either leaves.
     Gain(SessionId, SessionId, Option<f32>),
+    /// Lets only so many talkers be heard at a time in the mix the session is in, those who are loudest, until its last
+    /// member leaves; 0 is no limit. Who hears whom alone ([`Gain`](Self::Gain)) is not affected.
+    Loudest(SessionId, u16),
     /// Starts a playback at once, replacing those that run or wait (which finish as `Replaced`), or after them if it
     /// is [`queued`](Playback::queued). When the last one ends the session hears its feed again.
     Play(SessionId, PlayerId, Box<Playback>),
@@ -169,6 +172,7 @@ impl Command {
             | Self::Feed(id, _)
             | Self::Mute(id, _)
             | Self::Gain(id, _, _)
+            | Self::Loudest(id, _)
             | Self::Play(id, _, _)
             | Self::StopPlay(id, _)
             | Self::SteerPlay(id, _, _)

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{codec::Codec, srtp::Keys};
+use crate::{
+    codec::{Codec, EncoderSettings},
+    srtp::Keys,
+};
 
 /// Which way media may flow, seen from our side (RFC 3264 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +95,8 @@ pub struct SessionConfig {
     pub rtcp_mux: bool,
     /// What we encode with.
     pub send: PayloadFormat,
+    /// How we encode, as far as the codec has a choice.
+    pub encoder: EncoderSettings,
     /// What we accept, by payload type.
     pub receive: Vec<PayloadFormat>,
     /// Payload type the peer accepts for telephone events (RFC 4733) at the clock rate of `send`.
@@ -132,6 +137,7 @@ impl Default for SessionConfig {
             signaling_ip: None,
             rtcp_mux: false,
             send: PayloadFormat { codec: Codec::Pcmu, payload_type: 0 },
+            encoder: EncoderSettings::default(),
             receive: Vec::new(),
             send_event: None,
             receive_event: Vec::new(),

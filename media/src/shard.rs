@@ -27,7 +27,7 @@ use crate::{
     dsp::mix::Talk,
     dtmf::{Edge, Edges},
     event::Event,
-    graph::{FADE_SAMPLES, Frame, mix::Mixed, relay::Relayed},
+    graph::{Frame, MAX_FADE, mix::Mixed, relay::Relayed},
     rtp::{self, Class},
     session::{
         Path, Session,
@@ -70,6 +70,8 @@ pub struct Shard {
     /// Slots of sessions whose company changed since the last beat.
     unsettled: Vec<u32>,
     mixes: Mixes,
+    /// Audio on its way from one session to another.
+    frame: Box<Frame>,
     output: Output,
     random: Random,
     stats: ShardStats,
@@ -94,6 +96,7 @@ impl Shard {
             guests: Guests::default(),
             unsettled: Vec::new(),
             mixes: Mixes::default(),
+            frame: Box::new(Frame::new()),
             output,
             random: Random::new(config.seed),
             stats: ShardStats::default(),
@@ -123,6 +126,7 @@ impl Shard {
                 self.odd -= usize::from(session.is_odd());
                 session.configure(now, *config);
                 self.odd += usize::from(session.is_odd());
+                self.tune_seat(index);
                 self.relink(index, beat);
             }
             Command::Feed(id, feed) => self.set_feed(id, index, feed, beat),
@@ -133,6 +137,10 @@ impl Shard {
                 }
             }
             Command::Gain(_, source, factor) => self.set_gain(index, source, factor),
+            Command::Loudest(_, talkers) => match session.seat() {
+                Some(seat) => self.mixes.set_loudest(seat, usize::from(talkers)),
+                None => self.stats.stale_commands += 1,
+            },
             Command::Play(_, player, playback) => session.play(player, *playback, &mut self.output),
             Command::StopPlay(_, player) => session.stop_play(player, &mut self.output),
             Command::SteerPlay(_, player, steer) => session.steer_play(player, steer),
@@ -194,7 +202,7 @@ impl Shard {
         let before = session.shape();
         let Some(accepted) = session.handle_rtp(now, from, datagram, &mut self.output) else { return };
         if session.shape() != before {
-            self.refresh(index, beat);
+            self.choose_paths(index, true, beat);
         }
         self.spread(index, beat, now, &accepted);
     }
@@ -343,13 +351,16 @@ impl Shard {
         let Some(session) = &mut self.sessions[index] else { return };
         let before = session.seat();
         if let Some(seat) = before {
-            let mut rest = [0; FADE_SAMPLES];
-            if self.mixes.rest(seat, self.beat, &mut rest).is_some() {
-                session.fade_mix(&rest);
+            let mut rest = [0; MAX_FADE];
+            if let Some(rate) = self.mixes.rest(seat, self.beat, &mut rest) {
+                session.fade_mix(rate, &rest);
             }
         }
         let after = match feed {
-            Feed::Mix(mix) => Some(self.mixes.join(mix, session.is_muted(), self.beat)),
+            Feed::Mix(mix) => {
+                session.tune(session.best_rate());
+                Some(self.mixes.join(mix, session.is_muted(), session.rate(), self.beat))
+            }
             Feed::Silence | Feed::Session(_) | Feed::Tone(_) => None,
         };
         session.set_seat(after);
@@ -359,6 +370,20 @@ impl Shard {
         if before.is_some() || after.is_some() {
             self.refresh(index, beat);
         }
+    }
+
+    /// A session in a mix hears it at the rate of its codec.
+    fn tune_seat(&mut self, index: usize) {
+        let Some(session) = &mut self.sessions[index] else { return };
+        let Some(seat) = session.seat() else { return };
+        let mut rest = [0; MAX_FADE];
+        if let Some(rate) = self.mixes.rest(seat, self.beat, &mut rest)
+            && session.best_rate() != rate
+        {
+            session.fade_mix(rate, &rest);
+        }
+        session.tune(session.best_rate());
+        self.mixes.tune(seat, session.rate(), self.beat);
     }
 
     fn leave(&mut self, id: SessionId, seat: Seat) {
@@ -401,20 +426,35 @@ impl Shard {
 
     /// Chooses for every listener of a source between packets and decoded audio, and decodes if somebody needs it.
     fn refresh(&mut self, source: usize, beat: u64) {
-        let mut decoded = false;
+        self.choose_paths(source, false, beat);
+    }
+
+    fn choose_paths(&mut self, source: usize, on_its_own: bool, beat: u64) {
+        let mut decoded = None;
         let mut number = 0;
         while let Some(listener) = self.listener(source, number) {
             number += 1;
             let Some(listener) = self.index(listener) else { continue };
             let (Some(from), Some(to)) = (&self.sessions[source], &self.sessions[listener]) else { continue };
             let path = to.path_from(from);
-            decoded |= path == Path::Decoded;
+            if path == Path::Decoded {
+                decoded = decoded.max(Some(to.best_rate()));
+            }
             if let Some(to) = &mut self.sessions[listener] {
                 to.set_path(path);
             }
         }
-        if let Some(session) = &mut self.sessions[source] {
-            session.set_decoding(decoded, beat);
+        let Some(session) = &mut self.sessions[source] else { return };
+        session.set_decoding(decoded, on_its_own, beat);
+        let Some(rate) = session.said_rate() else { return };
+        let mut number = 0;
+        while let Some(listener) = self.listener(source, number) {
+            number += 1;
+            let Some(listener) = self.index(listener) else { continue };
+            let Some(session) = &mut self.sessions[listener] else { continue };
+            if session.path() == Path::Decoded {
+                session.tune(rate);
+            }
         }
     }
 
@@ -515,10 +555,10 @@ impl Shard {
         if !session.is_tick(beat) {
             return;
         }
-        let said = session.look_after(beat, now, &mut self.output);
-        if let (Some(seat), Some(said)) = (session.seat(), said) {
+        let said = session.look_after(beat, now, &mut self.frame, &mut self.output);
+        if let (Some(seat), true) = (session.seat(), said) {
             let id = session.id();
-            match self.mixes.contribute(seat, beat, &said) {
+            match self.mixes.contribute(seat, beat, &self.frame) {
                 Some(Talk::Started) => self.output.event(Event::TalkStarted(id)),
                 Some(Talk::Stopped) => self.output.event(Event::TalkStopped(id)),
                 None => {}
@@ -544,29 +584,28 @@ impl Shard {
         if !session.is_due(beat) {
             return;
         }
-        let length = session.frame_samples();
-        let heard = match session.wants() {
+        let units = session.frame_units();
+        let wants = session.wants();
+        let source = match wants {
+            Wants::Said(source, _) => self.index(source),
+            Wants::Nothing | Wants::Mix(..) => None,
+        };
+        let Self { sessions, mixes, frame, output, .. } = self;
+        let heard = match wants {
             Wants::Nothing => Heard::Nothing,
-            Wants::Said(source, from) => self
-                .said(source, from, length)
-                .map_or(Heard::Nothing, |(frame, next)| Heard::Said(frame, next)),
-            Wants::Mix(seat, codec) => match self.mixes.hear(seat, beat, length, codec) {
+            Wants::Said(_, from) => source
+                .and_then(|source| sessions[source].as_ref())
+                .and_then(|source| source.read_said(from, units, frame))
+                .map_or(Heard::Nothing, |next| Heard::Said(frame, next)),
+            Wants::Mix(seat, encoded) => match mixes.hear(seat, beat, units, encoded, frame) {
                 Mixed::Silence => Heard::Nothing,
-                Mixed::Payload(payload) => Heard::Payload(payload),
-                Mixed::Audio(frame) => Heard::Mixed(frame),
+                Mixed::Payload(payload, encoder) => Heard::Payload(payload, encoder),
+                Mixed::Audio => Heard::Mixed(frame),
             },
         };
-        if let Some(session) = &mut self.sessions[index] {
-            self.stats.skipped_frames += session.send_frame(beat, now, heard, &mut self.output);
+        if let Some(session) = &mut sessions[index] {
+            self.stats.skipped_frames += session.send_frame(beat, now, heard, output);
         }
-    }
-
-    /// The next frame of what a session said, and where it goes on.
-    fn said(&self, source: SessionId, from: Option<u64>, length: usize) -> Option<(Frame, u64)> {
-        let source = self.session(source)?;
-        let mut frame = Frame::silence(length, SAMPLE_RATE);
-        let next = source.read_said(from, frame.samples_mut())?;
-        Some((frame, next))
     }
 }
 
@@ -577,5 +616,3 @@ const BEAT_NANOS: u64 = BEAT.as_nanos() as u64;
 
 /// Highest slot; a mistaken id must not make us allocate without bound.
 const MAX_SLOT: u32 = 1 << 20;
-
-const SAMPLE_RATE: u32 = 8_000;

@@ -21,6 +21,8 @@ pub struct SessionStats {
     pub late: u64,
     /// Frames that were concealed.
     pub concealed: u64,
+    /// Lost packets whose audio was read from the packet after them.
+    pub recovered: u64,
     /// Pitch periods inserted or left out to change the playout delay.
     pub stretched: u64,
     /// Times the peer's stream started over while it was decoded: another source, a jump of time, a longer way.
@@ -39,7 +41,7 @@ pub struct SessionStats {
     pub unauthenticated: u64,
     /// Encrypted packets dropped because they were received before, or are older than the last 128.
     pub replayed: u64,
-    /// Interarrival jitter of the peer's stream, RTP timestamp units (RFC 3550 §6.4.1).
+    /// Interarrival jitter of the peer's stream (RFC 3550 §6.4.1), units of 1/8000 s whatever the codec.
     pub jitter: u32,
     /// Breaches of the egress continuity contract; anything but 0 is a defect.
     pub continuity_violations: u64,

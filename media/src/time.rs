@@ -11,6 +11,9 @@ pub const FRAME: Duration = Duration::from_millis(20);
 /// Beats per frame; a session sends in one of so many sub-slots.
 pub const SLOTS: u64 = 4;
 
+/// Units per second in which the grid is counted. Every rate of audio is a multiple of it.
+pub const UNIT_RATE: u32 = 8_000;
+
 /// Absolute index of a 20 ms frame on a worker's grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tick(pub u64);

@@ -163,13 +163,43 @@ impl Codec {
         self.clock_rate() * u32::from(ptime_ms) / 1000
     }
 
-    /// The longest packet time that fits into a datagram on usual networks, ms.
+    /// RTP timestamp units of the audio in a payload; 0 if it is damaged or empty.
     #[must_use]
-    pub fn longest_ptime(self) -> u8 {
+    pub fn ticks(self, payload: &[u8]) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 | Self::Opus | Self::L16(L16Rate::Hz8000) => 60,
-            Self::L16(L16Rate::Hz16000) => 40,
+            Self::Pcmu | Self::Pcma | Self::G722 => payload.len() as u32,
+            #[cfg(feature = "opus")]
+            Self::Opus => opus::samples_at_48k(payload).unwrap_or(0),
+            #[cfg(not(feature = "opus"))]
+            Self::Opus => 0,
+            Self::L16(_) => payload.len() as u32 / 2,
         }
+    }
+
+    /// Samples at `rate` in so many `bytes` of a payload, where a payload can be cut there and decoded one part after
+    /// the other.
+    pub(crate) fn piece(self, bytes: usize, rate: u32) -> Option<u32> {
+        let samples = bytes * 8 / self.bits_per_sample()?;
+        Some(samples as u32 * rate / self.sample_rate())
+    }
+
+    /// The packet times it can be sent in, ms, ascending: those it has, in packets that fit into a datagram on usual
+    /// networks.
+    #[must_use]
+    pub fn packet_times(self) -> &'static [u8] {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16(L16Rate::Hz8000) => &[10, 20, 30, 40, 60],
+            // RFC 6716 §2.1.4.
+            Self::Opus => &[10, 20, 40, 60],
+            Self::L16(L16Rate::Hz16000) => &[10, 20, 30, 40],
+        }
+    }
+
+    /// The longest packet time it can be sent in that is not above `limit` ms, or else the shortest.
+    #[must_use]
+    pub fn packet_time(self, limit: u8) -> u8 {
+        let times = self.packet_times();
+        times.iter().rev().copied().find(|&ms| ms <= limit).unwrap_or(times[0])
     }
 
     /// Encodes as many samples as fit and returns the bytes written. For codecs without memory; others write nothing.

@@ -3,10 +3,15 @@
 //! The manner is that of ITU-T G.711 Appendix I, without its delay of 3.75 ms: the signal before the gap has been
 //! heard already, so a jump at the start of the gap is levelled out inside the gap instead.
 
-/// Makes up audio at 8 kHz from what was heard before.
+use std::ops::RangeInclusive;
+
+/// Makes up audio from what was heard before.
+///
+/// Lengths are told at 8 kHz; at `density` times that rate there are as many times the samples.
 #[derive(Debug)]
 pub struct Concealer {
-    past: [i16; Self::PAST],
+    density: usize,
+    past: Box<[i16]>,
     period: usize,
     /// Periods that are repeated in turn: 1 to 3.
     periods: usize,
@@ -20,30 +25,43 @@ pub struct Concealer {
     run: usize,
     /// By how much the repetition misses the last sample that was heard.
     jump: i32,
+    /// The codec makes up what is missing, and leads over to what comes next itself.
+    by_codec: bool,
     noise: Noise,
 }
 
 impl Concealer {
-    /// Samples of the past that a concealment is made from: 48.75 ms.
+    /// Samples of the past that a concealment is made from, at 8 kHz: 48.75 ms.
     pub const PAST: usize = 3 * LONGEST + LONGEST / 4;
 
-    /// Nothing but noise is left after so many samples: 60 ms.
+    /// Nothing but noise is left after so many samples at 8 kHz: 60 ms.
     pub const FADED: usize = 480;
 
-    /// Knows nothing yet, and is silent.
+    /// Knows nothing yet, and is silent. `density` is the rate of the audio in units of 8 kHz: 1 to 6.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(density: usize) -> Self {
+        let density = density.clamp(1, DENSEST);
         Self {
-            past: [0; Self::PAST],
-            period: LONGEST,
+            density,
+            past: vec![0; Self::PAST * density].into_boxed_slice(),
+            period: LONGEST * density,
             periods: 1,
-            back: LONGEST,
+            back: LONGEST * density,
             before: None,
             is_open: true,
-            run: SILENT,
+            run: SILENT * density,
             jump: 0,
+            by_codec: false,
             noise: Noise::new(),
         }
+    }
+
+    /// The same gap, or none, and the same noise of the line at another rate. What was heard before is forgotten.
+    pub fn set_density(&mut self, density: usize) {
+        let density = density.clamp(1, DENSEST);
+        let run = self.run * density / self.density;
+        let noise = std::mem::replace(&mut self.noise, Noise::new());
+        *self = Self { is_open: self.is_open, run, by_codec: self.by_codec, noise, ..Self::new(density) };
     }
 
     /// Learns the level of the line's noise from a frame that was received.
@@ -59,15 +77,38 @@ impl Concealer {
 
     /// A gap begins after `past`, of which the last [`PAST`](Self::PAST) samples are used.
     pub fn begin(&mut self, past: &[i16]) {
-        let Some(past) = past.last_chunk::<{ Self::PAST }>() else { return };
-        self.past = *past;
-        self.period = pitch_period(past);
+        let kept = self.past.len();
+        let Some(past) = past.len().checked_sub(kept).map(|start| &past[start..]) else { return };
+        self.past.copy_from_slice(past);
+        self.period = pitch_period(past, self.density);
         self.periods = 1;
         self.back = self.period;
         self.before = None;
-        (self.is_open, self.run) = (true, 0);
+        (self.is_open, self.run, self.by_codec) = (true, 0, false);
         // What would have come next is near what came one period ago.
-        self.jump = i32::from(past[Self::PAST - 1]) - i32::from(past[Self::PAST - 1 - self.period]);
+        self.jump = i32::from(past[kept - 1]) - i32::from(past[kept - 1 - self.period]);
+    }
+
+    /// The codec made up the next samples of a gap, which begins with them if there was none. It does not know when to
+    /// end: they fade out like our own.
+    pub fn made_by_codec(&mut self, audio: &mut [i16]) {
+        if !self.is_open {
+            (self.is_open, self.run, self.by_codec) = (true, 0, true);
+        }
+        let (end, fade) = (Self::FADED * self.density, 160 * self.density);
+        for sample in audio {
+            let left = end.saturating_sub(self.run);
+            if left < fade {
+                *sample = (i32::from(*sample) * left as i32 / fade as i32) as i16;
+            }
+            self.run = (self.run + 1).min(SILENT * self.density);
+        }
+    }
+
+    /// Whether the codec may make up what comes next: there is no gap, or it began to fill it and is not faded.
+    #[must_use]
+    pub fn is_left_to_codec(&self) -> bool {
+        !self.is_open || (self.by_codec && !self.is_faded())
     }
 
     /// Whether a gap began and did not end yet. There is one before the first packet.
@@ -85,7 +126,7 @@ impl Concealer {
     /// Whether nothing but noise is left of what was heard before.
     #[must_use]
     pub fn is_faded(&self) -> bool {
-        self.is_open && self.run >= Self::FADED
+        self.is_open && self.run >= Self::FADED * self.density
     }
 
     /// Makes up the next samples of the gap.
@@ -101,10 +142,12 @@ impl Concealer {
             return;
         }
         // Appendix I: a quarter of a period, and 4 ms more for each 10 ms of gap, up to 10 ms.
+        let density = self.density;
         let overlap = match self.run {
-            SILENT.. => 0,
-            Self::FADED.. => 40,
-            run => (self.period / 4 + 32 * run.div_ceil(80)).min(80),
+            run if run >= SILENT * density => 0,
+            run if run >= Self::FADED * density => 40 * density,
+            _ if self.by_codec => 0,
+            run => (self.period / 4 + 32 * density * run.div_ceil(80 * density)).min(80 * density),
         };
         let overlap = overlap.min(received.len());
         for (index, sample) in received[..overlap].iter_mut().enumerate() {
@@ -114,25 +157,27 @@ impl Concealer {
     }
 
     fn next(&mut self) -> i16 {
-        let run = self.run;
-        self.run = (run + 1).min(SILENT);
-        if run >= Self::FADED {
+        let (run, density) = (self.run, self.density);
+        self.run = (run + 1).min(SILENT * density);
+        if run >= Self::FADED * density {
             // Long after the last word the line falls silent.
-            let left = (SILENT - self.run).min(NOISE_FADE) as f32 / NOISE_FADE as f32;
+            let fade = NOISE_FADE * density;
+            let left = (SILENT * density - self.run).min(fade) as f32 / fade as f32;
             return self.noise.next(left);
         }
-        if (run == 80 || run == 160) && self.periods < 3 {
+        if (run == 80 * density || run == 160 * density) && self.periods < 3 {
             self.before = Some((self.back, self.period / 4));
             self.periods += 1;
             self.back += self.period;
         }
         let mut value = i32::from(self.repeated());
-        if run < LEVELLING {
-            value += self.jump * (LEVELLING - run) as i32 / LEVELLING as i32;
+        let levelling = LEVELLING * density;
+        if run < levelling {
+            value += self.jump * (levelling - run) as i32 / levelling as i32;
         }
         // From 10 ms on, 20 % less every 10 ms.
-        let faded = run.saturating_sub(80) as i32;
-        let kept = (Self::FADED - 80) as i32;
+        let faded = run.saturating_sub(80 * density) as i32;
+        let kept = ((Self::FADED - 80) * density) as i32;
         let voice = value * (kept - faded) / kept;
         let noise = self.noise.next(faded as f32 / kept as f32);
         (voice + i32::from(noise)).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
@@ -154,19 +199,14 @@ impl Concealer {
 
     /// A sample of the last `periods`, whose end leads over to their beginning.
     fn cycle(&self, periods: usize, back: usize) -> i16 {
-        let value = self.past[Self::PAST - back];
+        let end = self.past.len();
+        let value = self.past[end - back];
         let quarter = self.period / 4;
         if back > quarter {
             return value;
         }
-        let earlier = self.past[Self::PAST - back - periods * self.period];
+        let earlier = self.past[end - back - periods * self.period];
         mix(value, earlier, quarter - back + 1, quarter + 1)
-    }
-}
-
-impl Default for Concealer {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -176,19 +216,46 @@ pub(crate) fn mix(a: i16, b: i16, part: usize, whole: usize) -> i16 {
 }
 
 /// The lag of 5 to 15 ms at which the end of the past resembles what came before it most.
-fn pitch_period(past: &[i16; Concealer::PAST]) -> usize {
-    let recent = &past[Concealer::PAST - COMPARED..];
-    let likeness = |lag: usize| {
-        let start = Concealer::PAST - COMPARED - lag;
-        likeness(recent, &past[start..start + COMPARED])
+fn pitch_period(past: &[i16], density: usize) -> usize {
+    let likeness = |past: &[i16], compared: usize, lag: usize| {
+        let recent = &past[past.len() - compared..];
+        let start = past.len() - compared - lag;
+        likeness(recent, &past[start..start + compared])
     };
-    let best = |lags: &mut dyn Iterator<Item = usize>| {
-        lags.map(|lag| (lag, likeness(lag)))
-            .fold((LONGEST, f32::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best })
+    let best = |past: &[i16], compared: usize, lags: &mut dyn Iterator<Item = usize>| {
+        lags.map(|lag| (lag, likeness(past, compared, lag)))
+            .fold((*LAGS.end(), f32::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best })
             .0
     };
-    let coarse = best(&mut (SHORTEST..=LONGEST).step_by(2));
-    best(&mut (coarse.saturating_sub(1).max(SHORTEST)..=(coarse + 1).min(LONGEST)))
+    // The pitch is looked for at 8 kHz, and placed at the full rate.
+    let mut thin = [0; Concealer::PAST];
+    let rough = thinned(past, density, &mut thin);
+    let coarse = best(rough, COMPARED, &mut LAGS.step_by(2));
+    let fine = best(rough, COMPARED, &mut around(coarse, 1, LAGS));
+    match density {
+        1 => fine,
+        _ => {
+            let lags = LAGS.start() * density..=LAGS.end() * density;
+            best(past, COMPARED * density, &mut around(fine * density, density, lags))
+        }
+    }
+}
+
+/// Numbers that differ from `middle` by no more than `reach`, within bounds.
+pub(crate) fn around(middle: usize, reach: usize, bounds: RangeInclusive<usize>) -> RangeInclusive<usize> {
+    middle.saturating_sub(reach).max(*bounds.start())..=(middle + reach).min(*bounds.end())
+}
+
+/// The same audio at 8 kHz, well enough to find its pitch: the mean of so many samples each.
+pub(crate) fn thinned<'a>(audio: &'a [i16], density: usize, thin: &'a mut [i16]) -> &'a [i16] {
+    if density == 1 {
+        return audio;
+    }
+    let length = audio.len() / density;
+    for (thin, group) in thin.iter_mut().zip(audio.chunks_exact(density)) {
+        *thin = (group.iter().map(|&sample| i32::from(sample)).sum::<i32>() / density as i32) as i16;
+    }
+    &thin[..length.min(thin.len())]
 }
 
 /// How alike two stretches of audio are: 1 the same but for their level, 0 unlike. Silence is unlike everything.
@@ -244,9 +311,12 @@ impl Noise {
     }
 }
 
-/// Pitch periods: 200 Hz to 66 Hz.
-const SHORTEST: usize = 40;
+/// Pitch periods at 8 kHz: 200 Hz to 66 Hz.
+const LAGS: RangeInclusive<usize> = 40..=LONGEST;
 const LONGEST: usize = 120;
+
+/// 48 kHz.
+const DENSEST: usize = 6;
 
 /// Stretch compared to find the period: 20 ms.
 const COMPARED: usize = 160;
@@ -275,7 +345,7 @@ mod tests {
     }
 
     fn gap(past: &[i16], length: usize) -> (Concealer, Vec<i16>) {
-        let mut concealer = Concealer::new();
+        let mut concealer = Concealer::new(1);
         concealer.begin(past);
         let mut out = vec![0; length];
         concealer.fill(&mut out);
@@ -323,7 +393,7 @@ mod tests {
 
     #[test]
     fn after_a_gap_the_noise_of_the_line_is_heard_for_some_seconds() {
-        let mut concealer = Concealer::new();
+        let mut concealer = Concealer::new(1);
         let mut state = 1_u32;
         let mut noise = [0_i16; 160];
         for _ in 0..500 {
@@ -344,7 +414,7 @@ mod tests {
 
     #[test]
     fn loud_audio_is_not_taken_for_noise() {
-        let mut concealer = Concealer::new();
+        let mut concealer = Concealer::new(1);
         for _ in 0..1_000 {
             concealer.listen(&sine(440.0, 0, 160));
         }

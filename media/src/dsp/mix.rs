@@ -101,6 +101,8 @@ pub(crate) struct Activity {
     loud: u8,
     /// Frames for which a speaker still counts as one.
     hold: u8,
+    /// Mean magnitude of the loudest of the last frames.
+    level: u32,
 }
 
 /// A change of [`Activity`].
@@ -115,6 +117,7 @@ impl Activity {
     pub(crate) fn frame(&mut self, samples: &[i16]) -> Option<Talk> {
         let total: u32 = samples.iter().map(|sample| u32::from(sample.unsigned_abs())).sum();
         let level = total / samples.len().max(1) as u32;
+        self.level = level.max(self.level - self.level / 8);
         self.open = if level >= AUDIBLE { HANG_OVER } else { self.open.saturating_sub(1) };
         self.loud = if level >= SPEECH { (self.loud + 1).min(ONSET) } else { 0 };
         if self.hold == 0 {
@@ -129,6 +132,11 @@ impl Activity {
     /// Whether there is anything to hear.
     pub(crate) fn is_audible(&self) -> bool {
         self.open > 0
+    }
+
+    /// Mean magnitude lately: of the loudest frame, less an eighth for each frame since.
+    pub(crate) fn level(&self) -> u32 {
+        self.level
     }
 
     /// Between [`Talk::Started`] and [`Talk::Stopped`].

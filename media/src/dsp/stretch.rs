@@ -1,55 +1,69 @@
-//! Audio at 8 kHz made a little longer or shorter without a change of pitch: by whole pitch periods, or by one sample.
+//! Audio made a little longer or shorter without a change of pitch: by whole pitch periods, or by one sample.
+//!
+//! Lengths are told at 8 kHz; at `density` times that rate there are as many times the samples.
 
-use super::conceal::{likeness, mix};
+use super::conceal::{around, likeness, mix, thinned};
 
 /// A stretch that repeats itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Repetition {
-    /// Distance of the repetition in samples: 5 to 15 ms.
+    /// Distance of the repetition in samples of the audio: 5 to 15 ms.
     pub period: usize,
     /// How alike both are: 1 the same but for their level, 0 unlike.
     pub likeness: f32,
 }
 
-/// Longest period that is inserted or left out: 15 ms.
+/// Longest period that is inserted or left out, at 8 kHz: 15 ms.
 pub const LONGEST: usize = 120;
 
-/// Samples needed to leave a period out: 30 ms.
+/// Samples needed to leave a period out, at 8 kHz: 30 ms.
 pub const NEEDED: usize = 2 * LONGEST;
 
 /// The period that can be left out best at the start of `audio`, of [`NEEDED`] samples at least.
 #[must_use]
-pub fn find_ahead(audio: &[i16]) -> Option<Repetition> {
-    (audio.len() >= NEEDED).then(|| {
-        find(|period| {
-            let length = period.max(COMPARED);
-            likeness(&audio[..length], &audio[period..period + length])
-        })
-    })
+pub fn find_ahead(audio: &[i16], density: usize) -> Option<Repetition> {
+    let audio = audio.get(..NEEDED * density)?;
+    let mut thin = [0; NEEDED];
+    Some(find(audio, thinned(audio, density, &mut thin), density, |audio, compared, period| {
+        let length = period.max(compared);
+        likeness(&audio[..length], &audio[period..period + length])
+    }))
 }
 
 /// The period that can be inserted best before `audio[at]`. There must be [`LONGEST`] samples before and after it.
 #[must_use]
-pub fn find_behind(audio: &[i16], at: usize) -> Option<Repetition> {
-    (at >= LONGEST && audio.len() >= at + LONGEST).then(|| {
-        find(|period| {
-            let length = period.max(COMPARED);
-            likeness(&audio[at..at + length], &audio[at - period..at - period + length])
-        })
-    })
+pub fn find_behind(audio: &[i16], at: usize, density: usize) -> Option<Repetition> {
+    let reach = LONGEST * density;
+    let near = audio.get(at.checked_sub(reach)?..at + reach)?;
+    let mut thin = [0; NEEDED];
+    Some(find(near, thinned(near, density, &mut thin), density, |near, compared, period| {
+        let (at, length) = (near.len() / 2, period.max(compared));
+        likeness(&near[at..at + length], &near[at - period..at - period + length])
+    }))
 }
 
-fn find(likeness: impl Fn(usize) -> f32) -> Repetition {
-    let best = |periods: &mut dyn Iterator<Item = usize>| {
-        periods.map(|period| Repetition { period, likeness: likeness(period) }).fold(
+/// Looks for a period at 8 kHz, and then for its place at the full rate.
+fn find(
+    audio: &[i16],
+    thin: &[i16],
+    density: usize,
+    likeness: impl Fn(&[i16], usize, usize) -> f32,
+) -> Repetition {
+    let best = |audio: &[i16], compared: usize, periods: &mut dyn Iterator<Item = usize>| {
+        periods.map(|period| Repetition { period, likeness: likeness(audio, compared, period) }).fold(
             Repetition { period: LONGEST, likeness: f32::NEG_INFINITY },
             |best, next| {
                 if next.likeness > best.likeness { next } else { best }
             },
         )
     };
-    let coarse = best(&mut (SHORTEST..=LONGEST).step_by(2)).period;
-    best(&mut ((coarse - 1).max(SHORTEST)..=(coarse + 1).min(LONGEST)))
+    let coarse = best(thin, COMPARED, &mut (SHORTEST..=LONGEST).step_by(2)).period;
+    let fine = best(thin, COMPARED, &mut around(coarse, 1, SHORTEST..=LONGEST));
+    if density == 1 {
+        return fine;
+    }
+    let bounds = SHORTEST * density..=LONGEST * density;
+    best(audio, COMPARED * density, &mut around(fine.period * density, density, bounds))
 }
 
 /// Leaves `period` samples out at the start of `audio`. What counts afterwards begins at `audio[period]`.
@@ -100,10 +114,10 @@ fn between(near: &[i16], part: f32) -> i16 {
 /// Samples [`glide`] looks at on either side.
 pub const MARGIN: usize = 6;
 
-/// Shortest period that is inserted or left out: 5 ms.
+/// Shortest period that is inserted or left out, at 8 kHz: 5 ms.
 const SHORTEST: usize = 40;
 
-/// Audio compared at least: 10 ms.
+/// Audio compared at least, at 8 kHz: 10 ms.
 const COMPARED: usize = 80;
 
 #[cfg(test)]
@@ -128,26 +142,26 @@ mod tests {
     fn a_period_left_out_leaves_no_trace() {
         for hz in [125.0, 210.0, 440.0, 1_004.0] {
             let mut audio = sine(hz, 400);
-            let found = find_ahead(&audio).unwrap();
+            let found = find_ahead(&audio, 1).unwrap();
             assert!(found.likeness > 0.98, "{hz} Hz: {found:?}");
             shorten(&mut audio, found.period);
             is_smooth(&audio[found.period..], hz);
         }
-        assert_eq!(find_ahead(&[0; NEEDED - 1]), None);
+        assert_eq!(find_ahead(&[0; NEEDED - 1], 1), None);
     }
 
     #[test]
     fn a_period_inserted_leaves_no_trace() {
         for hz in [125.0, 210.0, 440.0, 1_004.0] {
             let audio = sine(hz, 400);
-            let found = find_behind(&audio, 200).unwrap();
+            let found = find_behind(&audio, 200, 1).unwrap();
             assert!(found.likeness > 0.98, "{hz} Hz: {found:?}");
             let mut inserted = [0; LONGEST];
             lengthen(&audio, 200, found.period, &mut inserted);
             let longer = [&audio[..200], &inserted[..found.period], &audio[200..]].concat();
             is_smooth(&longer, hz);
         }
-        assert_eq!(find_behind(&[0; 400], 100), None);
+        assert_eq!(find_behind(&[0; 400], 100, 1), None);
     }
 
     #[test]

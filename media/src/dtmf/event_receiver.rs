@@ -84,6 +84,11 @@ impl EventReceiver {
         Self { clock_rate: clock_rate.max(1), latest: None, down: None }
     }
 
+    /// Events count that many timestamp units per second from now on.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate.max(1);
+    }
+
     /// Takes in a packet whose payload type is a telephone event.
     pub fn handle(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Edges {
         let mut edges = Edges::default();

@@ -114,6 +114,11 @@ impl DigitSender {
         }
     }
 
+    /// Events count that many timestamp units per second from now on.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.units_per_ms = (clock_rate / 1000).max(1);
+    }
+
     /// Queues digits after those already queued. Returns false, and queues nothing, when there is no room.
     #[must_use]
     pub fn push(&mut self, digits: &DigitString) -> bool {

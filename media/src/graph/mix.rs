@@ -4,52 +4,56 @@
 //! milliseconds of the sum and subtracts itself. So the work per member does not grow with the mix, and as addition
 //! knows no order, neither does the result. The sum is kept in pieces of one beat: members that take turns on the
 //! beats of a tick meet on the same sample, and a listener waits for nobody.
+//!
+//! There is one sum for each rate at which somebody listens, a [`Band`]. Who speaks at another rate is resampled into it
+//! while there is anything to hear. So those who hear wide-band audio hear each other's in full, whoever else is there,
+//! and when a rate comes or goes with a member, nobody else hears a difference.
+
+mod band;
+
+use band::{Band, Line};
 
 use crate::{
-    codec::Codec,
+    codec::{Codec, Encoder, EncoderSettings},
     command::MixId,
     dsp::mix::{self, Activity, Gain, Talk},
     graph::Frame,
-    time::BEAT,
+    time::UNIT_RATE,
 };
 
-/// The running sum, and those who are in it.
+/// The running sums, and those who are in it.
 #[derive(Debug)]
 pub(crate) struct Mix {
     id: MixId,
-    /// Samples per second.
-    rate: u32,
-    /// Samples of a beat.
-    piece: usize,
-    /// What all say, by beat.
-    sum: Box<[i32]>,
-    /// Beats before this one have their place in `sum`; what stands there for later ones is old.
-    cleared: u64,
-    /// In this beat and later ones nobody is heard.
-    silent_from: u64,
+    /// By rate.
+    bands: Vec<Band>,
     members: Vec<Option<Member>>,
     count: usize,
     /// By listener, then source.
     pairs: Vec<Pair>,
-    shared: Vec<Shared>,
+    /// So many talkers are heard at most; 0 is no limit.
+    loudest: usize,
+    /// The tick for which the loudest were chosen.
+    chosen: u64,
+    ranks: Vec<(u32, u32)>,
     scratch: Box<[i32]>,
 }
 
 /// One session in the mix.
 #[derive(Debug)]
 struct Member {
-    /// What it says, by beat; silence where it is not worth hearing.
-    voice: Box<[i16]>,
-    /// What of it is in the sum.
-    part: Box<[i16]>,
+    /// The rate at which it hears, samples per second.
+    rate: u32,
+    /// What it says, for each band.
+    lines: Vec<Line>,
     /// It has spoken for all beats before this one.
     end: u64,
-    /// From this beat on its part is silence.
-    silent_from: u64,
     activity: Activity,
     /// Its last frame was worth hearing.
     open: bool,
     muted: bool,
+    /// It is one of the loudest, or there is no limit.
+    is_chosen: bool,
     /// Its last frame was for everybody.
     aloud: bool,
     /// First beat it may hear.
@@ -68,43 +72,29 @@ struct Pair {
     to: Option<Gain>,
 }
 
-/// The whole mix in one codec, for those who add nothing to it.
-#[derive(Debug)]
-struct Shared {
-    codec: Codec,
-    length: usize,
-    beat: u64,
-    payload: [u8; Frame::CAPACITY],
-    bytes: usize,
-}
-
 /// What a member hears.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for a moment on the stack")]
 pub(crate) enum Mixed<'a> {
     /// Nobody says anything.
     Silence,
-    /// What everybody hears who says nothing, encoded.
-    Payload(&'a [u8]),
-    /// The mix without itself.
-    Audio(Frame),
+    /// What everybody hears who says nothing, encoded, and by whom if that has a memory.
+    Payload(&'a [u8], Option<&'a Encoder>),
+    /// The mix without itself, in the frame.
+    Audio,
 }
 
 impl Mix {
-    pub(crate) fn new(id: MixId, rate: u32) -> Self {
-        let piece = rate as usize / 1_000 * BEAT.as_millis() as usize;
+    pub(crate) fn new(id: MixId) -> Self {
         Self {
             id,
-            rate,
-            piece,
-            sum: vec![0; piece * PIECES].into_boxed_slice(),
-            cleared: 0,
-            silent_from: 0,
+            bands: Vec::new(),
             members: Vec::new(),
             count: 0,
             pairs: Vec::new(),
-            shared: Vec::new(),
-            scratch: vec![0; piece * LONGEST].into_boxed_slice(),
+            loudest: 0,
+            chosen: 0,
+            ranks: Vec::new(),
+            scratch: Box::new([]),
         }
     }
 
@@ -116,18 +106,18 @@ impl Mix {
         self.count == 0
     }
 
-    /// Lets a session in after `beat`. Returns its number.
-    pub(crate) fn join(&mut self, muted: bool, beat: u64) -> u32 {
-        let silence = || vec![0; self.piece * PIECES].into_boxed_slice();
+    /// Lets a session in after `beat`, which hears audio of `rate` samples per second. Returns its number.
+    pub(crate) fn join(&mut self, muted: bool, rate: u32, beat: u64) -> u32 {
+        self.open_band(rate, beat);
         let member = Member {
-            voice: silence(),
-            part: silence(),
+            rate,
+            lines: self.bands.iter().map(|band| Line::new(band.rate())).collect(),
             end: beat + 1,
-            silent_from: 0,
             activity: Activity::default(),
             open: false,
             muted,
-            aloud: !muted,
+            is_chosen: self.loudest == 0,
+            aloud: !muted && self.loudest == 0,
             // In between fades who left just now, perhaps itself.
             joined: beat + 2,
             heard: None,
@@ -137,6 +127,7 @@ impl Mix {
         if free == self.members.len() {
             self.members.push(None);
         }
+        self.ranks.reserve(self.members.len());
         self.members[free] = Some(member);
         free as u32
     }
@@ -149,24 +140,24 @@ impl Mix {
         };
         self.count -= 1;
         self.pairs.retain(|pair| pair.listener != number && pair.source != number);
-        let next = beat + 1;
-        self.clear_to(next + 1);
-        for later in next..member.end {
-            let (at, part) = (place(later, self.piece), place(later, self.piece));
-            mix::subtract(&mut self.sum[at], &member.part[part]);
+        for (band, line) in self.bands.iter_mut().zip(&mut member.lines) {
+            band.take_out(line, member.end, beat);
         }
-        if member.silent_from >= next {
-            let at = place(next, self.piece);
-            if member.end <= next {
-                // Nobody knows what it would have said next. Its last words backwards go on from where it was.
-                member.part.copy_within(place(beat, self.piece), at.start);
-                member.part[at.clone()].reverse();
-            }
-            mix::fade_out(&mut member.part[at.clone()]);
-            mix::add(&mut self.sum[at.clone()], &member.part[at]);
-            self.silent_from = self.silent_from.max(next + 1);
-        }
+        self.close_band(member.rate);
         member.activity.is_talking()
+    }
+
+    /// A member hears another rate from now on.
+    pub(crate) fn tune(&mut self, number: u32, rate: u32, beat: u64) {
+        let Some(before) = self.member(number).map(|member| member.rate).filter(|&before| before != rate)
+        else {
+            return;
+        };
+        self.open_band(rate, beat);
+        if let Some(member) = self.member(number) {
+            (member.rate, member.joined, member.heard) = (rate, beat + 1, None);
+        }
+        self.close_band(before);
     }
 
     /// From the next frame on the others do not hear that member, or hear it again.
@@ -174,6 +165,12 @@ impl Mix {
         if let Some(member) = self.member(number) {
             member.muted = muted;
         }
+    }
+
+    /// Lets only so many be heard at a time, those who talk loudest; 0 is no limit.
+    pub(crate) fn set_loudest(&mut self, loudest: usize) {
+        self.loudest = loudest;
+        self.chosen = 0;
     }
 
     /// Sets how loud one member hears another; `None` as everybody does.
@@ -188,84 +185,87 @@ impl Mix {
         }
     }
 
-    /// Takes in the frame that a member says from `beat` on. Tells when it begins or stops to talk.
-    pub(crate) fn contribute(&mut self, number: u32, beat: u64, said: &[i16]) -> Option<Talk> {
-        let (piece, pieces) = (self.piece, (said.len() / self.piece) as u64);
-        let end = beat + pieces;
-        self.clear_to(end);
+    /// Takes in the frame that a member says from `beat` on, of `rate` samples per second. Tells when it begins or stops
+    /// to talk.
+    pub(crate) fn contribute(&mut self, number: u32, beat: u64, said: &[i16], rate: u32) -> Option<Talk> {
+        let end = beat + (said.len() / piece(rate)) as u64;
+        for band in &mut self.bands {
+            band.clear_to(end);
+        }
+        self.choose(beat);
         let member = self.members.get_mut(number as usize)?.as_mut()?;
         // Frames follow each other. What was skipped was not said.
         if beat < member.end {
             return None;
         }
-        for skipped in member.end..beat.min(member.end + PIECES as u64) {
-            member.voice[place(skipped, piece)].fill(0);
-            member.part[place(skipped, piece)].fill(0);
-        }
+        let skipped = member.end..beat.min(member.end + band::PIECES as u64);
         member.end = end;
         let talk = member.activity.frame(said);
+        let for_all = !member.muted && member.is_chosen;
         let open = [std::mem::replace(&mut member.open, member.activity.is_audible()), member.open];
-        let aloud = [std::mem::replace(&mut member.aloud, !member.muted), !member.muted];
-        for (now, said) in (beat..).zip(said.chunks_exact(piece)) {
-            let (at, first) = (place(now, piece), now == beat);
-            let (voice, part) = (&mut member.voice[at.clone()], &mut member.part[at.clone()]);
-            voice.copy_from_slice(said);
-            let audible = gate(voice, open, first);
-            part.copy_from_slice(voice);
-            if gate(part, aloud, first) && audible {
-                mix::add(&mut self.sum[at], part);
-                member.silent_from = now + 1;
-            }
+        let aloud = [std::mem::replace(&mut member.aloud, for_all), for_all];
+        for (band, line) in self.bands.iter_mut().zip(&mut member.lines) {
+            line.skip(skipped.clone());
+            band.add(line, said, rate, beat, open, aloud);
         }
-        self.silent_from = self.silent_from.max(member.silent_from);
         talk
     }
 
-    /// What a member hears in the frame of that length that ends with `beat`. `encoded` allows the frame that all
-    /// share who say nothing themselves.
+    /// What a member hears in the frame of so many units of 1/8000 s that ends with `beat`; `frame` has its audio.
+    /// `encoded` allows the frame that all share who say nothing themselves.
     pub(crate) fn hear(
         &mut self,
         number: u32,
         beat: u64,
-        length: usize,
-        encoded: Option<Codec>,
+        units: usize,
+        encoded: Option<(Codec, EncoderSettings)>,
+        frame: &mut Frame,
     ) -> Mixed<'_> {
-        let (piece, length) = (self.piece, length.min(self.scratch.len()));
-        let first = (beat + 1).saturating_sub((length / piece) as u64);
-        self.clear_to(beat + 1);
         let pairs = self.pairs_of(number);
-        let Some(member) = self.member(number) else { return Mixed::Silence };
+        let Self { bands, members, scratch, .. } = self;
+        let Some(member) = members.get_mut(number as usize).and_then(Option::as_mut) else {
+            return Mixed::Silence;
+        };
+        let Some(index) = bands.iter().position(|band| band.rate() == member.rate) else {
+            return Mixed::Silence;
+        };
+        let (rate, piece) = (member.rate, piece(member.rate));
+        let units = units.min(band::LONGEST * UNITS);
+        let first = (beat + 1).saturating_sub((units / UNITS) as u64);
+        let band = &mut bands[index];
+        band.clear_to(beat + 1);
         let (begins, joined) = (member.heard.replace(beat).is_none(), member.joined);
-        let adds_nothing = member.silent_from <= first;
-        if self.silent_from <= first && pairs.is_empty() {
+        // An encoder with a memory goes on by itself until its memory is the same as that of the common one.
+        let has_memory = encoded.is_some_and(|(codec, _)| !codec.is_stateless());
+        let silent_from = member.lines[index].silent_from();
+        let adds_nothing =
+            if has_memory { silent_from.max(joined) + AGREEING <= first } else { silent_from <= first };
+        let is_silent = band.silent_from() <= first && pairs.is_empty();
+        if is_silent && !(has_memory && adds_nothing) {
             return Mixed::Silence;
         }
-        if let Some(codec) = encoded
+        if let Some((codec, settings)) = encoded
             && adds_nothing
             && !begins
             && pairs.is_empty()
         {
-            return Mixed::Payload(self.payload(codec, length, beat));
+            let (payload, encoder) = bands[index].payload(codec, settings, units, beat);
+            return Mixed::Payload(payload, encoder);
         }
-        let mut frame = Frame::silence(length, self.rate);
-        let sum = &mut self.scratch[..length];
-        for (now, sum) in (first..=beat).zip(sum.chunks_exact_mut(piece)) {
-            sum.copy_from_slice(&self.sum[place(now, piece)]);
-            if let Some(member) = &self.members[number as usize] {
-                mix::subtract(sum, &member.part[place(now, piece)]);
-            }
-        }
+        let out = frame.begin(units * (rate / UNIT_RATE) as usize, rate);
+        let sum = &mut scratch[..out.len()];
+        band.sum_without(&member.lines[index], first, sum);
         let mut over = false;
         for pair in &mut self.pairs[pairs] {
-            if let Some(source) = &self.members[pair.source as usize] {
-                pair.correct(sum, source, first, piece);
+            if let Some(source) = &members[pair.source as usize] {
+                pair.correct(sum, &source.lines[index], first, piece);
             }
             pair.from = pair.to;
             over |= pair.to.is_none();
         }
-        mix::limit(sum, frame.samples_mut());
+        mix::limit(sum, out);
         if begins {
-            for (now, samples) in (first..=beat).zip(frame.samples_mut().chunks_exact_mut(piece)) {
+            for (now, samples) in (first..=beat).zip(out.chunks_exact_mut(piece)) {
                 match now == first.max(joined) {
                     true => mix::fade_in(samples),
                     false if now < joined => samples.fill(0),
@@ -276,22 +276,22 @@ impl Mix {
         if over {
             self.pairs.retain(|pair| pair.to.is_some() || pair.from.is_some());
         }
-        Mixed::Audio(frame)
+        Mixed::Audio
     }
 
     /// What would go on where a member stopped listening, if `beat` was not long ago: the end of what it heard,
-    /// backwards.
-    pub(crate) fn rest(&self, number: u32, beat: u64, out: &mut [i16]) -> Option<()> {
+    /// backwards, and its rate.
+    pub(crate) fn rest(&self, number: u32, beat: u64, out: &mut [i16]) -> Option<u32> {
         let member = self.members.get(number as usize)?.as_ref()?;
-        let last = member.heard.filter(|last| beat.saturating_sub(*last) < FRAME_BEATS)?;
-        let at = place(last, self.piece);
+        let last = member.heard.filter(|last| beat.saturating_sub(*last) < band::FRAME_BEATS)?;
+        let index = self.bands.iter().position(|band| band.rate() == member.rate)?;
+        let piece = piece(member.rate);
         let mut sum = [0; Frame::CAPACITY];
-        let sum = sum.get_mut(..self.piece)?;
-        sum.copy_from_slice(&self.sum[at.clone()]);
-        mix::subtract(sum, &member.part[at]);
+        let sum = sum.get_mut(..piece)?;
+        self.bands[index].sum_without(&member.lines[index], last, sum);
         sum.reverse();
-        mix::limit(sum, out.get_mut(..self.piece)?);
-        Some(())
+        mix::limit(sum, out.get_mut(..piece)?);
+        Some(member.rate)
     }
 
     fn member(&mut self, number: u32) -> Option<&mut Member> {
@@ -306,44 +306,74 @@ impl Mix {
         start..start + self.pairs[start..].partition_point(|pair| pair.listener == listener)
     }
 
-    /// The whole mix, encoded once for all whose frames end with the same beat.
-    fn payload(&mut self, codec: Codec, length: usize, beat: u64) -> &[u8] {
-        let known = self.shared.iter().position(|shared| shared.codec == codec && shared.length == length);
-        let index = known.unwrap_or_else(|| {
-            let payload = [0; Frame::CAPACITY];
-            self.shared.push(Shared { codec, length, beat: 0, payload, bytes: 0 });
-            self.shared.len() - 1
-        });
-        let piece = self.piece;
-        let shared = &mut self.shared[index];
-        if shared.beat != beat {
-            let first = (beat + 1).saturating_sub((length / piece) as u64);
-            let mut frame = Frame::silence(length, self.rate);
-            for (now, samples) in (first..=beat).zip(frame.samples_mut().chunks_exact_mut(piece)) {
-                mix::limit(&self.sum[place(now, piece)], samples);
+    /// One more member hears that rate.
+    fn open_band(&mut self, rate: u32, beat: u64) {
+        let at = self.bands.partition_point(|band| band.rate() < rate);
+        if self.bands.get(at).is_none_or(|band| band.rate() != rate) {
+            self.bands.insert(at, Band::new(rate, beat));
+            for member in self.members.iter_mut().flatten() {
+                member.lines.insert(at, Line::new(rate));
             }
-            shared.bytes = codec.encode(frame.samples(), &mut shared.payload);
-            shared.beat = beat;
+            let longest = self.bands.iter().map(|band| piece(band.rate()) * band::LONGEST).max();
+            self.scratch = vec![0; longest.unwrap_or(0)].into_boxed_slice();
         }
-        &shared.payload[..shared.bytes]
+        self.bands[at].listeners += 1;
     }
 
-    /// Makes room for all beats before `end`.
-    fn clear_to(&mut self, end: u64) {
-        let first = self.cleared.max(end.saturating_sub(PIECES as u64));
-        for beat in first..end {
-            self.sum[place(beat, self.piece)].fill(0);
+    /// One less does.
+    fn close_band(&mut self, rate: u32) {
+        let Some(at) = self.bands.iter().position(|band| band.rate() == rate) else { return };
+        self.bands[at].listeners -= 1;
+        if self.bands[at].listeners == 0 {
+            self.bands.remove(at);
+            for member in self.members.iter_mut().flatten() {
+                member.lines.remove(at);
+            }
         }
-        self.cleared = self.cleared.max(end);
+    }
+
+    /// Chooses the loudest once per tick, by what they said in the one before, whoever's turn is first.
+    fn choose(&mut self, beat: u64) {
+        let tick = beat / band::FRAME_BEATS;
+        if self.chosen == tick {
+            return;
+        }
+        self.chosen = tick;
+        let Self { ranks, members, loudest, .. } = self;
+        if *loudest == 0 {
+            for member in members.iter_mut().flatten() {
+                member.is_chosen = true;
+            }
+            return;
+        }
+        ranks.clear();
+        for (number, member) in members.iter_mut().enumerate() {
+            let talks = |member: &&mut Member| member.activity.is_audible() && !member.muted;
+            let Some(member) = member.as_mut().filter(talks) else { continue };
+            let level = member.activity.level();
+            // Whoever is heard is not given up for one who is hardly louder: 6 dB.
+            let level = if member.is_chosen { 2 * level } else { level };
+            ranks.push((u32::MAX - level, number as u32));
+        }
+        ranks.sort_unstable();
+        // Where there is room, the first word of whoever begins is not lost.
+        let has_room = ranks.len() < *loudest;
+        for member in members.iter_mut().flatten() {
+            member.is_chosen = has_room;
+        }
+        for &(_, number) in ranks.iter().take(*loudest) {
+            if let Some(member) = &mut members[number as usize] {
+                member.is_chosen = true;
+            }
+        }
     }
 }
 
 impl Pair {
     /// Puts the gain of this listener in place of everybody's.
-    fn correct(&self, sum: &mut [i32], source: &Member, first: u64, piece: usize) {
+    fn correct(&self, sum: &mut [i32], source: &Line, first: u64, piece: usize) {
         for (now, sum) in (first..).zip(sum.chunks_exact_mut(piece)) {
-            let at = place(now, piece);
-            let (voice, part) = (&source.voice[at.clone()], &source.part[at]);
+            let (voice, part) = (source.voice(now), source.part(now));
             let difference = |gain: Option<Gain>, index: usize| {
                 gain.map_or(0, |gain| gain.of(voice[index]) - i32::from(part[index]))
             };
@@ -360,33 +390,16 @@ impl Pair {
     }
 }
 
-/// Lets a voice through, or not, as it was before and is now. It changes within the first piece of a frame. Whether
-/// something is left.
-fn gate(voice: &mut [i16], [before, now]: [bool; 2], first: bool) -> bool {
-    match (before, now) {
-        (true, false) if first => mix::fade_out(voice),
-        (false, true) if first => mix::fade_in(voice),
-        (_, true) => {}
-        (_, false) => voice.fill(0),
-    }
-    now || before && first
+/// Samples of a beat.
+fn piece(rate: u32) -> usize {
+    rate as usize / (UNIT_RATE as usize / UNITS)
 }
 
-/// Where a beat stands in a ring.
-#[inline]
-fn place(beat: u64, piece: usize) -> std::ops::Range<usize> {
-    let start = (beat % PIECES as u64) as usize * piece;
-    start..start + piece
-}
+/// Units of 1/8000 s in a beat.
+const UNITS: usize = 40;
 
-/// Beats that are kept: the longest frame that is heard, a frame ahead that is said, and one in which a voice fades.
-const PIECES: usize = LONGEST + FRAME_BEATS as usize;
-
-/// Beats of the longest frame, 60 ms.
-const LONGEST: usize = 12;
-
-/// Beats of a frame that is said.
-const FRAME_BEATS: u64 = crate::time::SLOTS;
+/// Beats in which two encoders of the same audio come to agree: half a second.
+const AGREEING: u64 = 100;
 
 #[cfg(test)]
 mod tests;

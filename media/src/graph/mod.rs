@@ -9,38 +9,41 @@ pub(crate) mod relay;
 pub mod stream;
 pub(crate) mod tones;
 
-/// One tick of mono audio, never on the heap.
-#[derive(Clone, Copy)]
-pub struct Frame {
+/// One packet's time of mono audio. Large: there is one per worker, lent to whoever is served.
+pub(crate) struct Frame {
     samples: [i16; Self::CAPACITY],
     length: u16,
     rate: u32,
 }
 
 impl Frame {
-    /// Most samples a frame holds: 20 ms at 48 kHz or 60 ms at 16 kHz.
-    pub const CAPACITY: usize = 960;
+    /// Most samples a frame holds: 60 ms at 48 kHz.
+    pub(crate) const CAPACITY: usize = 2_880;
 
-    /// So many samples of silence. What exceeds [`CAPACITY`](Self::CAPACITY) is cut off.
-    #[must_use]
-    pub fn silence(length: usize, rate: u32) -> Self {
-        Self { samples: [0; Self::CAPACITY], length: length.min(Self::CAPACITY) as u16, rate }
+    /// Nothing.
+    pub(crate) fn new() -> Self {
+        Self { samples: [0; Self::CAPACITY], length: 0, rate: 8_000 }
+    }
+
+    /// So many samples, to be filled in: they are what they were. What exceeds [`CAPACITY`](Self::CAPACITY) is cut off.
+    pub(crate) fn begin(&mut self, length: usize, rate: u32) -> &mut [i16] {
+        self.length = length.min(Self::CAPACITY) as u16;
+        self.rate = rate;
+        &mut self.samples[..usize::from(self.length)]
     }
 
     /// The audio.
-    #[must_use]
-    pub fn samples(&self) -> &[i16] {
+    pub(crate) fn samples(&self) -> &[i16] {
         &self.samples[..usize::from(self.length)]
     }
 
-    /// The audio, to be filled in.
-    pub fn samples_mut(&mut self) -> &mut [i16] {
+    /// The audio, to be changed.
+    pub(crate) fn samples_mut(&mut self) -> &mut [i16] {
         &mut self.samples[..usize::from(self.length)]
     }
 
     /// Samples per second.
-    #[must_use]
-    pub fn rate(&self) -> u32 {
+    pub(crate) fn rate(&self) -> u32 {
         self.rate
     }
 }
@@ -54,27 +57,32 @@ impl std::fmt::Debug for Frame {
 /// The end of something that is cut off: 5 ms that fade out, mixed into the next frame so that nothing clicks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fade {
-    samples: [i16; FADE_SAMPLES],
+    samples: [i16; MAX_FADE],
+    length: u8,
     pending: bool,
 }
 
 impl Default for Fade {
     fn default() -> Self {
-        Self { samples: [0; FADE_SAMPLES], pending: false }
+        Self { samples: [0; MAX_FADE], length: 0, pending: false }
     }
 }
 
 impl Fade {
-    /// Fades out what `fill` would have played next.
-    pub(crate) fn start(&mut self, fill: impl FnOnce(&mut [i16])) {
-        let mut next = [0; FADE_SAMPLES];
-        fill(&mut next);
+    /// Fades out what `fill` would have played next at `rate` samples per second.
+    pub(crate) fn start(&mut self, rate: u32, fill: impl FnOnce(&mut [i16])) {
+        let mut next = [0; MAX_FADE];
+        let length = fade_samples(rate);
+        let next = &mut next[..length];
+        fill(next);
+        // One that is pending was for the same frame, unless the rate changed in between.
+        let before = self.pending && usize::from(self.length) == length;
         for (index, (out, sample)) in self.samples.iter_mut().zip(next).enumerate() {
-            let gain = (FADE_SAMPLES - index) as i32;
-            let before = if self.pending { i32::from(*out) } else { 0 };
-            *out = saturate(before + i32::from(sample) * gain / (FADE_SAMPLES as i32 + 1));
+            let gain = (length - index) as i32;
+            let before = if before { i32::from(*out) } else { 0 };
+            *out = saturate(before + i32::from(*sample) * gain / (length as i32 + 1));
         }
-        self.pending = true;
+        (self.pending, self.length) = (true, length as u8);
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -86,8 +94,8 @@ impl Fade {
         if !std::mem::take(&mut self.pending) {
             return;
         }
-        for (sample, fade) in frame.iter_mut().zip(self.samples) {
-            *sample = saturate(i32::from(*sample) + i32::from(fade));
+        for (sample, fade) in frame.iter_mut().zip(&self.samples[..usize::from(self.length)]) {
+            *sample = saturate(i32::from(*sample) + i32::from(*fade));
         }
     }
 }
@@ -96,28 +104,34 @@ fn saturate(sample: i32) -> i16 {
     sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
-/// 5 ms at 8 kHz.
-pub(crate) const FADE_SAMPLES: usize = 40;
+/// Samples of a fade: 5 ms.
+pub(crate) fn fade_samples(rate: u32) -> usize {
+    (rate as usize / 200).min(MAX_FADE)
+}
+
+/// 5 ms at 48 kHz.
+pub(crate) const MAX_FADE: usize = 240;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_small_enough_for_the_stack_and_never_grows() {
-        assert!(size_of::<Frame>() <= 1_936);
-        assert_eq!(Frame::silence(5_000, 8_000).samples().len(), Frame::CAPACITY);
+    fn a_frame_never_grows_beyond_its_room() {
+        let mut frame = Frame::new();
+        assert_eq!(frame.begin(5_000, 8_000).len(), Frame::CAPACITY);
+        assert_eq!(frame.begin(160, 8_000).len(), 160);
     }
 
     #[test]
     fn a_fade_falls_to_nothing_and_is_heard_once() {
         let mut fade = Fade::default();
-        fade.start(|out| out.fill(10_000));
+        fade.start(8_000, |out| out.fill(10_000));
         let mut frame = [0_i16; 160];
         fade.mix_into(&mut frame);
-        assert!(frame[..FADE_SAMPLES].windows(2).all(|pair| pair[0] > pair[1]));
-        assert!(frame[0] > 9_000 && frame[FADE_SAMPLES - 1] < 300);
-        assert!(frame[FADE_SAMPLES..].iter().all(|&sample| sample == 0));
+        assert!(frame[..40].windows(2).all(|pair| pair[0] > pair[1]));
+        assert!(frame[0] > 9_000 && frame[40 - 1] < 300);
+        assert!(frame[40..].iter().all(|&sample| sample == 0));
         let mut next = [0_i16; 160];
         fade.mix_into(&mut next);
         assert_eq!(next, [0; 160]);

@@ -163,6 +163,12 @@ impl Player {
         self.id
     }
 
+    /// The rate at which nothing of its recordings is lost, samples per second; that of speech for what else it has.
+    pub(crate) fn rate(&self) -> u32 {
+        let rate = |piece: &Piece| piece.prompt().map_or(SPEECH, |prompt| prompt.rate());
+        self.playback.pieces.iter().map(rate).max().unwrap_or(SPEECH)
+    }
+
     /// Whether nothing is left to play.
     pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Stopped
@@ -609,6 +615,9 @@ fn factor(volume_db: f32) -> f32 {
         10_f32.powf(volume_db.min(HIGHEST_DB) / 20.0)
     }
 }
+
+/// Wide-band speech, samples per second.
+const SPEECH: u32 = 16_000;
 
 /// All places and lengths count so many per second.
 const PER_SECOND: u64 = 48_000;

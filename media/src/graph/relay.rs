@@ -17,7 +17,7 @@ pub(crate) struct Relay {
     last: Option<Instant>,
     /// Since when packets come too late only.
     late_since: Option<Instant>,
-    /// How far the last packet ran ahead of the listener's clock, samples.
+    /// How far the last packet ran ahead of the listener's clock, units of 1/8000 s.
     lead: i64,
     /// When a packet was last placed afresh, and how far it ran ahead.
     anchored: Option<(Instant, i64)>,
@@ -147,14 +147,16 @@ impl Relay {
         Some(first)
     }
 
-    /// Where a packet whose turn it is goes in the listener's stream. `clock` is the listener's clock, rounded
-    /// down to a frame. `None`: it is dropped, because its time was filled otherwise or it is far too early.
+    /// Where a packet whose turn it is goes in the listener's stream. `clock` is the listener's clock, rounded down to a
+    /// frame, in which timestamps move by `ticks`. `None`: it is dropped, because its time was filled otherwise or it
+    /// is far too early.
     pub(crate) fn place(
         &mut self,
         now: Instant,
         egress: &Egress,
         clock: u64,
         frame: u64,
+        ticks: u32,
         packet: &Relayed<'_>,
     ) -> Option<u64> {
         let clock = egress.position(clock);
@@ -162,7 +164,7 @@ impl Relay {
         let next = egress.next();
         let lead = |position: u64| position as i64 - clock as i64;
         let tolerance = TOLERANCE.max(frame);
-        let (position, afresh) = match self.continued(frame, packet.timestamp) {
+        let (position, afresh) = match self.continued(frame, ticks, packet.timestamp) {
             None => (fresh, true),
             // A jump of the source is not one of the listener's clock.
             Some(position) if position > fresh + MAX_JUMP.max(frame) => (fresh, true),
@@ -182,8 +184,7 @@ impl Relay {
         };
         if self.is_burst(now, lead(position), tolerance) {
             // The stream was joined by an old packet that came with younger ones. The listener goes on with these.
-            self.anchor =
-                Some(Anchor { timestamp: packet.timestamp.wrapping_add(frame as u32), position: fresh });
+            self.anchor = Some(Anchor { timestamp: packet.timestamp.wrapping_add(ticks), position: fresh });
             return None;
         }
         // The source sends faster than time passes.
@@ -220,13 +221,13 @@ impl Relay {
     }
 
     /// Where the anchor says a timestamp belongs; `None` off the frame grid.
-    fn continued(&self, frame: u64, timestamp: u32) -> Option<u64> {
+    fn continued(&self, frame: u64, ticks: u32, timestamp: u32) -> Option<u64> {
         let anchor = self.anchor?;
-        let step = i64::from(timestamp.wrapping_sub(anchor.timestamp) as i32);
-        if step % frame as i64 != 0 || !anchor.position.is_multiple_of(frame) {
+        let (step, ticks) = (i64::from(timestamp.wrapping_sub(anchor.timestamp) as i32), i64::from(ticks));
+        if step % ticks != 0 || !anchor.position.is_multiple_of(frame) {
             return None;
         }
-        anchor.position.checked_add_signed(step)
+        anchor.position.checked_add_signed(step / ticks * frame as i64)
     }
 
     fn hold(&mut self, now: Instant, packet: &Relayed<'_>) {
@@ -252,23 +253,23 @@ const HELD: usize = 4;
 /// A gap in sequence numbers that is waited for.
 const MAX_GAP: u64 = 50;
 
-/// 60 ms of G.711, the longest packet that is relayed.
+/// 60 ms of G.711, the longest packet that is held back.
 const MAX_PAYLOAD: usize = 480;
 
 /// Without a packet for so long the source pauses.
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// A step in the source's timestamps that is kept: 200 ms at 8 kHz.
+/// A step in the source's timestamps that is kept, units of 1/8000 s: 200 ms.
 const MAX_JUMP: u64 = 1_600;
 
-/// How much later than the one before it a packet may be, and how much earlier than the first: 60 ms at 8 kHz. What
-/// comes later still would leave in a burst.
+/// How much later than the one before it a packet may be, and how much earlier than the first: 60 ms. What comes
+/// later still would leave in a burst.
 const TOLERANCE: u64 = 480;
 
 /// How long after joining a stream packets may belong to a burst.
 const SETTLING: Duration = Duration::from_millis(200);
 
-/// How far a source may run ahead of the clock: a second at 8 kHz.
+/// How far a source may run ahead of the clock: a second.
 const MAX_LEAD: u64 = 8_000;
 
 #[cfg(test)]
@@ -311,7 +312,7 @@ mod tests {
         fn send(&mut self, at_ms: u64, packet: &Relayed<'_>) {
             let clock = at_ms / 20 * FRAME_SAMPLES;
             let now = self.base + Duration::from_millis(at_ms);
-            if let Some(position) = self.relay.place(now, &self.egress, clock, FRAME_SAMPLES, packet) {
+            if let Some(position) = self.relay.place(now, &self.egress, clock, FRAME_SAMPLES, 160, packet) {
                 self.egress.stamp(position, FRAME_SAMPLES, 0);
                 self.sent.push(packet.sequence);
             }

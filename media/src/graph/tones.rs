@@ -9,13 +9,11 @@ pub(crate) struct Tone {
 }
 
 impl Tone {
-    pub(crate) fn new(spec: ToneSpec) -> Self {
-        Self { generator: ToneGenerator::new(spec, RATE) }
+    pub(crate) fn new(spec: ToneSpec, rate: u32) -> Self {
+        Self { generator: ToneGenerator::new(spec, rate) }
     }
 
     pub(crate) fn fill(&mut self, out: &mut [i16]) {
         self.generator.fill(out);
     }
 }
-
-const RATE: u32 = 8_000;

@@ -109,6 +109,15 @@ impl Reception {
         }
     }
 
+    /// The stream goes on in another codec. The jitter of before is taken along.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        let before = std::mem::replace(&mut self.clock_rate, clock_rate.max(1));
+        if let Some(stream) = &mut self.stream {
+            let jitter = u64::from(stream.clock.jitter_q4) * u64::from(self.clock_rate) / u64::from(before);
+            stream.clock.jitter_q4 = jitter.min(u64::from(u32::MAX)) as u32;
+        }
+    }
+
     /// Counts a packet and tells where it stands.
     pub fn record(&mut self, now: Instant, header: &Header) -> Arrival {
         let arrival = self.place(now, header);

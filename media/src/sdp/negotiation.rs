@@ -9,7 +9,7 @@ use super::{
     print::family,
     security::{Choice, Security},
 };
-use crate::codec::Codec;
+use crate::codec::{Codec, EncoderSettings};
 use crate::config::{Direction, Latch, PayloadFormat, SessionConfig, Srtp};
 use crate::srtp::{KeySource, Suite};
 
@@ -223,6 +223,7 @@ impl Negotiation {
             signaling_ip: None,
             rtcp_mux: peer.rtcp_mux,
             send: format,
+            encoder: EncoderSettings::default(),
             receive: vec![format],
             send_event: event_type,
             receive_event: event_type.into_iter().collect(),
@@ -278,6 +279,7 @@ impl Negotiation {
             signaling_ip: None,
             rtcp_mux: peer.rtcp_mux,
             send: PayloadFormat { codec, payload_type },
+            encoder: EncoderSettings::default(),
             receive,
             send_event,
             receive_event,

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::{
-    Path, Session,
+    Path, Session, TONE_RATE,
     playout::FRAME,
     receive::{Accepted, Content},
 };
 use crate::{
-    codec::Codec,
+    codec::{Codec, Encoder, EncoderSettings},
     command::{Feed, SessionId},
     dsp::tone::ToneSpec,
     dtmf::{DigitFrame, EventPacket},
@@ -21,6 +21,7 @@ use crate::{
     },
     rtp::{Class, HEADER_LEN, Header, Packet},
     shard::{Channel, Output, Seat},
+    time::UNIT_RATE,
 };
 
 impl Session {
@@ -58,36 +59,41 @@ impl Session {
     }
 
     /// What has to be looked after once per tick, whatever is heard.
-    /// Returns the frame that was said, if somebody wanted it decoded.
-    pub(crate) fn look_after(&mut self, beat: u64, now: Instant, out: &mut Output) -> Option<[i16; FRAME]> {
+    /// Whether somebody wanted what was said decoded; it is in `said` then.
+    pub(crate) fn look_after(&mut self, beat: u64, now: Instant, said: &mut Frame, out: &mut Output) -> bool {
         let may_send = self.config.direction.receives();
         if self.receive.stops(now, may_send) {
             out.event(Event::MediaStopped(self.id));
         }
         self.send_report_if_due(beat, now, out);
         let clock = self.clock(beat);
-        let mut said = self.playout.as_mut()?.produce(now, clock + FRAME as u64);
-        if self.listen(&mut said, RATE, out)
+        let Some(playout) = &mut self.playout else { return false };
+        let rate = playout.rate();
+        playout.produce(now, clock + FRAME as u64, said.begin(FRAME * (rate / UNIT_RATE) as usize, rate));
+        if self.listen(said.samples_mut(), rate, out)
             && let Some(playout) = &mut self.playout
         {
-            playout.replace(&said);
+            playout.replace(said.samples());
         }
-        self.record(Track::Said, clock, &said);
-        Some(said)
+        if !self.taps.is_empty() {
+            self.record(Track::Said, clock, said.samples(), rate);
+        }
+        true
     }
 
-    /// Copies what the peer said from `from` on into a listener's frame. Without `from`, or when that is over, the
-    /// listener begins with the latest. Returns where it goes on.
-    pub(crate) fn read_said(&self, from: Option<u64>, out: &mut [i16]) -> Option<u64> {
+    /// Copies what the peer said from `from` on into a listener's frame of so many units of 1/8000 s. Without `from`, or
+    /// when that is over, the listener begins with the latest. Returns where it goes on.
+    pub(crate) fn read_said(&self, from: Option<u64>, units: usize, frame: &mut Frame) -> Option<u64> {
         let playout = self.playout.as_ref()?;
-        let length = out.len() as u64;
+        let rate = playout.rate();
+        let (length, out) = (units as u64, frame.begin(units * (rate / UNIT_RATE) as usize, rate));
         if let Some(from) = from
             && playout.read(from, out).is_some()
         {
             return Some(from + length);
         }
         // Frames of another length than the source's need one frame in stock.
-        let stock = if out.len().is_multiple_of(FRAME) { 0 } else { FRAME as u64 };
+        let stock = if units.is_multiple_of(FRAME) { 0 } else { FRAME as u64 };
         let from = playout.produced().checked_sub(length + stock)?;
         playout.read(from, out)?;
         Some(from + length)
@@ -126,16 +132,18 @@ impl Session {
         }
         let frame = self.frame as u64;
         let clock = self.clock(beat) / frame * frame;
-        let Some(position) = self.relay.place(now, &self.egress, clock, frame, packet) else {
+        let ticks = self.voice.ticks();
+        let Some(position) = self.relay.place(now, &self.egress, clock, frame, ticks, packet) else {
             self.late += 1;
             return;
         };
         let header = self.egress.stamp(position, frame, self.config.send.payload_type);
         self.transmit(&header, packet.payload, out);
+        self.voice.interrupt();
         if !self.taps.is_empty() {
-            let mut heard = Frame::silence(packet.payload.len(), RATE);
-            self.config.send.codec.decode(packet.payload, heard.samples_mut());
-            self.record(Track::Heard, self.egress.clock(position), heard.samples());
+            let mut heard = [0; Frame::CAPACITY];
+            let (length, rate) = self.voice.decode(packet.payload, &mut heard);
+            self.record(Track::Heard, self.egress.clock(position), &heard[..length], rate);
         }
     }
 
@@ -155,7 +163,8 @@ impl Session {
             (&Feed::Session(source), _) if self.path == Path::Decoded => Wants::Said(source, self.read_from),
             (Feed::Mix(_), Some(seat)) => {
                 let mixes_more = self.fade.is_pending() || !self.taps.is_empty();
-                Wants::Mix(seat, (!mixes_more).then_some(self.config.send.codec))
+                let encoded = (!mixes_more).then_some((self.config.send.codec, self.config.encoder));
+                Wants::Mix(seat, encoded)
             }
             (Feed::Session(_) | Feed::Mix(_) | Feed::Silence | Feed::Tone(_), _) => Wants::Nothing,
         }
@@ -168,7 +177,7 @@ impl Session {
         let before = self.last_tick.replace(clock);
         self.read_from = match &heard {
             Heard::Said(_, next) => Some(*next),
-            Heard::Nothing | Heard::Mixed(_) | Heard::Payload(_) => None,
+            Heard::Nothing | Heard::Mixed(_) | Heard::Payload(..) => None,
         };
         if self.destination().is_none() {
             return 0;
@@ -224,33 +233,54 @@ impl Session {
         if self.player.is_some() {
             self.send_prompt(position, out);
         } else if let Heard::Said(frame, _) | Heard::Mixed(frame) = heard {
-            self.send_audio(position, |_, samples| samples.copy_from_slice(frame.samples()), out);
-        } else if let Heard::Payload(payload) = heard {
+            self.send_frame_of(position, frame, out);
+        } else if let Heard::Payload(payload, encoder) = heard {
+            if let Some(encoder) = encoder {
+                self.voice.follow(encoder);
+            }
             self.send_payload(position, payload, out);
         } else if self.tone.is_some() {
             self.send_tone(position, out);
         } else if self.fade.is_pending() || !self.taps.is_empty() {
             self.send_audio(position, |_, _| {}, out);
         } else {
-            let silence = [self.config.send.codec.silence().unwrap_or(0); MAX_FRAME];
             if self.egress.packets().is_multiple_of(RELAX_EVERY) {
                 self.egress.relax(self.frame as u64);
             }
-            self.send_payload(position, &silence[..self.frame], out);
+            match self.voice.silence() {
+                Some((byte, length)) if length <= SMALL => {
+                    let silence = [byte; SMALL];
+                    self.send_payload(position, &silence[..length], out);
+                }
+                Some(_) | None => self.send_audio(position, |_, _| {}, out),
+            }
         }
     }
 
     fn send_tone(&mut self, position: u64, out: &mut Output) {
         let fill = |session: &mut Self, samples: &mut [i16]| {
-            if let Some(tone) = &mut session.tone {
-                tone.fill(samples);
-            }
+            let Self { tone: Some(tone), voice, .. } = session else { return };
+            voice.at_rate(TONE_RATE, samples, |samples| _ = tone.fill(samples));
         };
         self.send_audio(position, fill, out);
         if self.tone.as_ref().is_some_and(|tone| tone.is_finished()) {
             self.tone = None;
             out.event(Event::ToneEnded(self.id));
         }
+    }
+
+    /// What others give, brought to the rate of our packets.
+    fn send_frame_of(&mut self, position: u64, frame: &Frame, out: &mut Output) {
+        self.send_audio(
+            position,
+            |session, samples| {
+                session.voice.at_rate(frame.rate(), samples, |samples| {
+                    let length = samples.len().min(frame.samples().len());
+                    samples[..length].copy_from_slice(&frame.samples()[..length]);
+                });
+            },
+            out,
+        );
     }
 
     /// Encodes and sends what `fill` puts into a silent frame.
@@ -260,14 +290,33 @@ impl Session {
         fill: impl FnOnce(&mut Self, &mut [i16]),
         out: &mut Output,
     ) {
-        let mut frame = Frame::silence(self.frame, RATE);
-        fill(self, frame.samples_mut());
-        self.fade.mix_into(frame.samples_mut());
-        let mut payload = [0; MAX_FRAME];
-        let length = self.config.send.codec.encode(frame.samples(), &mut payload);
-        self.send_payload(position, &payload[..length], out);
+        let length = self.voice.samples();
+        if length <= SMALL && self.voice.silence().is_some_and(|(_, bytes)| bytes <= SMALL) {
+            let (mut frame, mut payload) = ([0; SMALL], [0; SMALL]);
+            self.send_samples(position, &mut frame[..length], &mut payload, fill, out);
+        } else {
+            let (mut frame, mut payload) = ([0; Frame::CAPACITY], [0; MAX_PAYLOAD]);
+            let length = length.min(frame.len());
+            self.send_samples(position, &mut frame[..length], &mut payload, fill, out);
+        }
+    }
+
+    fn send_samples(
+        &mut self,
+        position: u64,
+        frame: &mut [i16],
+        payload: &mut [u8],
+        fill: impl FnOnce(&mut Self, &mut [i16]),
+        out: &mut Output,
+    ) {
+        fill(self, frame);
+        self.fade.mix_into(frame);
+        let length = self.voice.encode(frame, payload);
+        if length > 0 {
+            self.send_payload(position, &payload[..length], out);
+        }
         if !self.taps.is_empty() {
-            self.record(Track::Heard, self.egress.clock(position), frame.samples());
+            self.record(Track::Heard, self.egress.clock(position), frame, self.voice.rate());
         }
     }
 
@@ -298,7 +347,8 @@ impl Session {
 
     fn send_digit_tone(&mut self, position: u64, packet: EventPacket, out: &mut Output) {
         if packet.first {
-            self.digit_tone = ToneSpec::dtmf(packet.code).map(|spec| (packet.code, Tone::new(spec)));
+            self.digit_tone =
+                ToneSpec::dtmf(packet.code).map(|spec| (packet.code, Tone::new(spec, self.voice.rate())));
         }
         let tone = if packet.repeat { None } else { self.digit_tone.take() };
         let Some((code, mut tone)) = tone.filter(|(code, _)| *code == packet.code) else {
@@ -307,7 +357,7 @@ impl Session {
         };
         self.send_audio(position, |_, samples| tone.fill(samples), out);
         if packet.end {
-            self.fade.start(|next| tone.fill(next));
+            self.fade.start(self.voice.rate(), |next| tone.fill(next));
         } else {
             self.digit_tone = Some((code, tone));
         }
@@ -333,7 +383,7 @@ pub(crate) enum Wants {
     /// A session's, from that position on.
     Said(SessionId, Option<u64>),
     /// A mix's; encoded will do where a codec is named.
-    Mix(Seat, Option<Codec>),
+    Mix(Seat, Option<(Codec, EncoderSettings)>),
 }
 
 /// What others give to a session's next frame.
@@ -342,14 +392,12 @@ pub(crate) enum Heard<'a> {
     /// Nothing.
     Nothing,
     /// What a session said, and where it goes on.
-    Said(Frame, u64),
+    Said(&'a Frame, u64),
     /// The mix without this session.
-    Mixed(Frame),
-    /// The mix, encoded.
-    Payload(&'a [u8]),
+    Mixed(&'a Frame),
+    /// The mix, encoded, and by whom if that has a memory.
+    Payload(&'a [u8], Option<&'a Encoder>),
 }
-
-pub(super) const RATE: u32 = 8_000;
 
 /// Packets of a digit that are still to come when its first end was sent (RFC 4733 §2.5.1.4).
 const ENDS: u8 = 2;
@@ -357,7 +405,8 @@ const ENDS: u8 = 2;
 /// One frame of silence in so many may be left out to come back to the clock.
 const RELAX_EVERY: u64 = 10;
 
-/// 60 ms of G.711.
-pub(super) const MAX_FRAME: usize = 480;
+/// 60 ms of G.711, in samples and in bytes. Nearly all frames are not larger.
+pub(super) const SMALL: usize = 480;
 
-const _: () = assert!(MAX_FRAME <= Frame::CAPACITY);
+/// Payload of the largest packet.
+const MAX_PAYLOAD: usize = 1_480;

@@ -12,6 +12,7 @@ pub(crate) mod receive;
 pub(crate) mod reports;
 pub(crate) mod secure;
 pub(crate) mod send;
+pub(crate) mod voice;
 
 use std::{
     collections::VecDeque,
@@ -27,7 +28,7 @@ use crate::{
     dtmf::{DigitSender, Fusion},
     event::{Event, FinishReason},
     graph::{
-        FADE_SAMPLES, Fade,
+        Fade, Frame,
         player::Player,
         recorder::{Recorder, Track},
         relay::Relay,
@@ -36,7 +37,7 @@ use crate::{
     shard::{Output, Random, Seat},
     srtp::Suite,
     stats::SessionStats,
-    time::{BEAT, SLOTS},
+    time::{BEAT, SLOTS, UNIT_RATE},
 };
 use ears::Ears;
 use playout::{Playout, PlayoutCounters};
@@ -44,6 +45,7 @@ use receive::Receive;
 use reports::Reports;
 use secure::{Refused, Secure};
 use send::Egress;
+use voice::Voice;
 
 /// Without RTP or RTCP for so long, media has stopped.
 pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(7);
@@ -52,8 +54,10 @@ pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(7);
 pub struct Session {
     id: SessionId,
     config: SessionConfig,
-    /// Samples of a packet of ours.
+    /// Units of 1/8000 s in a packet of ours.
     frame: usize,
+    /// How our packets are encoded.
+    voice: Voice,
     egress: Egress,
     receive: Receive,
     reports: Reports,
@@ -133,6 +137,7 @@ impl Session {
         let mut session = Self {
             id,
             frame: 0,
+            voice: Voice::new(config.send.codec),
             egress,
             receive: Receive::new(now),
             reports: Reports::new(now, random.next_u64()),
@@ -174,7 +179,21 @@ impl Session {
 
     /// Applies the result of an offer/answer. The outgoing stream goes on.
     pub(crate) fn configure(&mut self, now: Instant, config: SessionConfig) {
-        let frame = config.send.codec.samples(normal_ptime(config.ptime_ms));
+        let codec = config.send.codec;
+        let ptime_ms = codec.packet_time(if config.ptime_ms < 10 { 20 } else { config.ptime_ms });
+        let frame = usize::from(ptime_ms) * UNIT_RATE as usize / 1_000;
+        if codec != self.voice.codec() {
+            self.voice = Voice::new(codec);
+            self.digit_tone = None;
+            self.relay.reset();
+            self.read_from = None;
+        }
+        // An event cannot go on at another clock rate.
+        self.digit_as_event &= !self.egress.set_clock_rate(codec.clock_rate());
+        self.digits.set_clock_rate(codec.clock_rate());
+        if self.receive.codec().is_none() {
+            self.receive.set_clock_rate(codec.clock_rate());
+        }
         if frame != self.frame {
             self.frame = frame;
             self.egress.align(frame as u64);
@@ -184,7 +203,24 @@ impl Session {
         self.receive.latch.configure(now, config.latch, config.remote, config.signaling_ip);
         self.reports.configure(&config);
         self.secure(now, config.srtp.as_ref());
-        self.config = SessionConfig { ptime_ms: normal_ptime(config.ptime_ms), ..config };
+        self.voice.configure(frame, &config);
+        self.config = SessionConfig { ptime_ms, ..config };
+    }
+
+    /// Takes audio of so many samples per second from now on, or what the codec makes of that.
+    pub(crate) fn tune(&mut self, rate: u32) {
+        if self.voice.codec().rate_for(rate) != self.voice.rate() {
+            self.voice.set_rate(rate);
+            self.digit_tone = None;
+        }
+    }
+
+    /// A tone that is heard fades out.
+    fn rest_of_tone(&mut self) {
+        let Self { tone: Some(tone), player: None, voice, fade, .. } = self else { return };
+        fade.start(voice.rate(), |next| {
+            voice.at_rate(TONE_RATE, next, |next| _ = tone.fill(next));
+        });
     }
 
     /// The name of the session.
@@ -231,6 +267,7 @@ impl Session {
             reordered: reception.reordered(),
             late: self.late + counters.late,
             concealed: counters.concealed,
+            recovered: counters.recovered,
             stretched: counters.stretched,
             realigned: counters.realigned,
             playout_delay_ms: delay,
@@ -240,7 +277,7 @@ impl Session {
             invalid: self.receive.invalid,
             unauthenticated: self.refused.unauthenticated,
             replayed: self.refused.replayed,
-            jitter: reception.jitter(),
+            jitter: self.receive.jitter(),
             continuity_violations: self.egress.violations(),
             skipped: self.skipped,
             starved: self.starved + self.player.as_ref().map_or(0, |player| player.starved()),
@@ -249,9 +286,9 @@ impl Session {
         }
     }
 
-    /// The worker's grid in samples, as this session counts: a multiple of the frame when it is due.
+    /// The worker's grid in units of 1/8000 s, as this session counts: a multiple of the frame when it is due.
     fn clock(&self, beat: u64) -> u64 {
-        (beat - self.phase) * BEAT_SAMPLES
+        (beat - self.phase) * BEAT_UNITS
     }
 
     /// Whether a frame of ours is due at that beat.
@@ -283,9 +320,19 @@ impl Session {
         self.relay.is_holding()
     }
 
-    /// Samples of a packet of ours.
-    pub(crate) fn frame_samples(&self) -> usize {
+    /// Units of 1/8000 s in a packet of ours.
+    pub(crate) fn frame_units(&self) -> usize {
         self.frame
+    }
+
+    /// The most our packets can carry, samples per second.
+    pub(crate) fn best_rate(&self) -> u32 {
+        self.voice.best_rate()
+    }
+
+    /// Samples per second of our packets.
+    pub(crate) fn rate(&self) -> u32 {
+        self.voice.rate()
     }
 
     /// Whether frames come between the ticks of 20 ms, too.
@@ -294,7 +341,7 @@ impl Session {
     }
 
     /// What decides whether packets can be passed on as they are.
-    pub(crate) fn shape(&self) -> (Option<Codec>, Option<usize>, bool) {
+    pub(crate) fn shape(&self) -> (Option<Codec>, Option<u32>, bool) {
         self.receive.shape()
     }
 
@@ -318,11 +365,8 @@ impl Session {
     }
 
     pub(crate) fn set_feed(&mut self, feed: Feed) {
-        if let Some(tone) = &mut self.tone
-            && self.player.is_none()
-        {
-            self.fade.start(|out| _ = tone.fill(out));
-        }
+        self.rest_of_tone();
+        self.voice.forget();
         self.tone = match &feed {
             Feed::Tone(script) => Some(Box::new(ScriptGenerator::new(**script, TONE_RATE))),
             Feed::Silence | Feed::Session(_) | Feed::Mix(_) => None,
@@ -340,9 +384,9 @@ impl Session {
     }
 
     /// A mix is left: `rest`, what was about to be heard of it, fades out in the next frame.
-    pub(crate) fn fade_mix(&mut self, rest: &[i16; FADE_SAMPLES]) {
+    pub(crate) fn fade_mix(&mut self, rate: u32, rest: &[i16]) {
         if self.player.is_none() {
-            self.fade.start(|next| next.copy_from_slice(rest));
+            self.fade.start(rate, |next| next.copy_from_slice(&rest[..next.len()]));
         }
     }
 
@@ -356,8 +400,8 @@ impl Session {
 
     /// Whether packets of `source` can go out as they are.
     pub(crate) fn path_from(&self, source: &Self) -> Path {
-        let codec = source.receive.codec().unwrap_or(source.config.send.codec);
-        let passes = codec == self.config.send.codec && source.receive.is_regular(self.frame);
+        let same = source.said_codec() == self.config.send.codec;
+        let passes = same && source.receive.is_regular(self.voice.ticks());
         if passes && !source.removes_digits() { Path::Relay } else { Path::Decoded }
     }
 
@@ -376,16 +420,33 @@ impl Session {
         }
     }
 
-    /// Decodes, or stops decoding, what the peer says.
-    pub(crate) fn set_decoding(&mut self, decoded_listener: bool, beat: u64) {
-        let wanted = decoded_listener || !self.taps.is_empty() || self.seat.is_some() || self.ears.is_some();
-        match &self.playout {
-            None if wanted => self.playout = Some(Box::new(Playout::new(self.clock(beat)))),
-            Some(playout) if !wanted => {
+    /// What the peer encodes with, as far as it was heard.
+    pub(crate) fn said_codec(&self) -> Codec {
+        self.receive.codec().unwrap_or(self.config.send.codec)
+    }
+
+    /// Samples per second of what the peer is decoded to.
+    pub(crate) fn said_rate(&self) -> Option<u32> {
+        self.playout.as_ref().map(|playout| playout.rate())
+    }
+
+    /// Decodes what the peer says for listeners who make use of so many samples per second, or stops decoding. A stream
+    /// that changes its codec `on_its_own` is never decoded to less than before: it may change back.
+    pub(crate) fn set_decoding(&mut self, listeners: Option<u32>, on_its_own: bool, beat: u64) {
+        let taps = (!self.taps.is_empty() || self.ears.is_some()).then_some(UNIT_RATE);
+        let seat = self.seat.map(|_| self.best_rate());
+        let wanted = listeners.max(taps).max(seat);
+        let rate = wanted.map(|wanted| self.said_codec().rate_for(wanted));
+        match (&mut self.playout, rate) {
+            (None, Some(rate)) => self.playout = Some(Box::new(Playout::new(self.clock(beat), rate))),
+            (Some(playout), Some(rate)) => {
+                playout.set_rate(if on_its_own { rate.max(playout.rate()) } else { rate });
+            }
+            (Some(playout), None) => {
                 self.played_out += playout.counters();
                 self.playout = None;
             }
-            None | Some(_) => {}
+            (None, None) => {}
         }
     }
 
@@ -427,7 +488,13 @@ impl Session {
         });
     }
 
-    fn record(&mut self, track: Track, clock: u64, samples: &[i16]) {
+    fn record(&mut self, track: Track, clock: u64, samples: &[i16], rate: u32) {
+        if rate != UNIT_RATE {
+            let mut frame = [0; Frame::CAPACITY / 6];
+            let length = self.voice.for_tape(track, samples, rate, &mut frame);
+            self.record(track, clock, &frame[..length], UNIT_RATE);
+            return;
+        }
         for tap in &mut self.taps {
             // What lies before the tap is not recorded.
             let skip = tap.start.saturating_sub(clock).min(samples.len() as u64) as usize;
@@ -484,18 +551,8 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// A packet time we can send: a multiple of 10 ms up to 60.
-fn normal_ptime(ptime_ms: u8) -> u8 {
-    match ptime_ms {
-        10 | 20 | 30 | 40 | 60 => ptime_ms,
-        50 => 40,
-        61.. => 60,
-        _ => 20,
-    }
-}
-
 /// Samples per second of generated tones.
 const TONE_RATE: u32 = 8_000;
 
-/// Samples of a beat at 8 kHz.
-const BEAT_SAMPLES: u64 = BEAT.as_millis() as u64 * 8;
+/// Units of 1/8000 s in a beat.
+const BEAT_UNITS: u64 = BEAT.as_millis() as u64 * UNIT_RATE as u64 / 1_000;

@@ -1,13 +1,13 @@
 //! Playbacks: one runs, others may wait for it.
 
-use super::{
-    Session,
-    frames::{MAX_FRAME, RATE},
-};
+use super::{Session, frames::SMALL};
 use crate::{
     command::{PlayerId, Steer},
     event::{Event, FinishReason},
-    graph::player::{News, Playback, Player},
+    graph::{
+        Frame,
+        player::{News, Playback, Player},
+    },
     shard::Output,
 };
 
@@ -23,12 +23,9 @@ impl Session {
             }
             return;
         }
-        if let Some(tone) = &mut self.tone
-            && self.player.is_none()
-        {
-            self.fade.start(|next| _ = tone.fill(next));
-        }
+        self.rest_of_tone();
         self.stop_all(FinishReason::Replaced, out);
+        self.tune(player.rate());
         self.player = Some(player);
         self.relay.reset();
         self.read_from = None;
@@ -61,8 +58,9 @@ impl Session {
         let mut players = self.player.iter_mut().chain(&mut self.queue);
         let Some(player) = players.find(|player| player.id() == id) else { return };
         if matches!(steer, Steer::Seek(_)) && player.is_heard() {
-            self.fade.start(|next| {
-                player.fill(RATE, next, &mut |_| {});
+            let rate = self.voice.rate();
+            self.fade.start(rate, |next| {
+                player.fill(rate, next, &mut |_| {});
             });
         }
         player.steer(steer);
@@ -76,8 +74,9 @@ impl Session {
         }
         let played_ms = player.played_ms();
         if player.is_heard() {
-            self.fade.start(|next| {
-                player.fill(RATE, next, &mut |_| {});
+            let rate = self.voice.rate();
+            self.fade.start(rate, |next| {
+                player.fill(rate, next, &mut |_| {});
             });
         }
         self.tell_finished(player, reason, played_ms, out);
@@ -87,7 +86,7 @@ impl Session {
     pub(super) fn send_prompt(&mut self, position: u64, out: &mut Output) {
         let codec = self.config.send.codec;
         if !self.fade.is_pending() && self.taps.is_empty() {
-            let mut payload = [codec.silence().unwrap_or(0); MAX_FRAME];
+            let mut payload = [codec.silence().unwrap_or(0); SMALL];
             let (id, last, frame) = (self.id, self.queue.is_empty(), self.frame);
             let Some(player) = &mut self.player else { return };
             let number = player.id();
@@ -99,26 +98,28 @@ impl Session {
                 return;
             }
         }
-        let mut samples = [0; MAX_FRAME];
-        let samples = &mut samples[..self.frame];
-        self.fill_from_players(samples, out);
-        self.send_audio(position, |_, frame| frame.copy_from_slice(samples), out);
+        let mut samples = [0; Frame::CAPACITY];
+        let length = self.voice.samples().min(samples.len());
+        self.fill_from_players(&mut samples[..length], out);
+        self.send_audio(position, |_, frame| frame.copy_from_slice(&samples[..length]), out);
     }
 
     /// A playback goes on while the peer holds us and nothing may be sent.
     pub(super) fn play_unheard(&mut self, out: &mut Output) {
         if self.player.is_some() {
-            self.fill_from_players(&mut [0; MAX_FRAME][..self.frame], out);
+            let mut samples = [0; Frame::CAPACITY];
+            let length = self.voice.samples().min(samples.len());
+            self.fill_from_players(&mut samples[..length], out);
         }
     }
 
     /// One playback begins on the sample after the one before it ended.
     fn fill_from_players(&mut self, samples: &mut [i16], out: &mut Output) {
-        let (id, mut filled) = (self.id, 0);
+        let (id, rate, mut filled) = (self.id, self.voice.rate(), 0);
         while let Some(player) = &mut self.player {
             let number = player.id();
             filled +=
-                player.fill(RATE, &mut samples[filled..], &mut |news| out.event(told(id, number, news)));
+                player.fill(rate, &mut samples[filled..], &mut |news| out.event(told(id, number, news)));
             if !self.move_queue(out) || filled == samples.len() {
                 break;
             }

@@ -5,31 +5,40 @@
 //! be inserted or left out anywhere between. Three numbers tell everything about time: the timestamp of the next
 //! sample to be heard, the worker's clock when it will be, and their difference, which less the transit of the
 //! quickest packet is the playout delay.
+//!
+//! Clocks and delays are in units of 1/8000 s, whatever the rate of the audio; its density is the samples of one unit.
 
 mod adapt;
+mod source;
 
 use std::time::Instant;
 
+use source::Sources;
+
 use super::{
-    jitter_buffer::JitterBuffer,
+    jitter_buffer::{JitterBuffer, PIECE},
     lateness::{self, Lateness},
 };
 use crate::{
     codec::Codec,
     dsp::{conceal::Concealer, stretch},
+    time::UNIT_RATE,
 };
 
 /// The peer's audio as a continuous signal.
 #[derive(Debug)]
 pub(crate) struct Playout {
+    /// Samples of 1/8000 s.
+    density: usize,
+    sources: Sources,
     buffer: JitterBuffer,
     lateness: Lateness,
     concealer: Concealer,
     clock: Clock,
-    /// Extended timestamp of the sample after those in `line`; `None` before the first packet.
+    /// Extended timestamp of the sample after those in `line`, counted in samples; `None` before the first packet.
     position: Option<i64>,
     /// What was heard last, and after that what is about to be.
-    line: [i16; PAST + AHEAD],
+    line: Box<[i16]>,
     /// Samples about to be heard.
     ahead: usize,
     /// Frames since audio was made up.
@@ -38,7 +47,7 @@ pub(crate) struct Playout {
     too_long: u32,
     /// Frames since a period was inserted or left out.
     since_stretch: u32,
-    /// Samples by which the peer's clock has moved against ours, millionths.
+    /// Units by which the peer's clock has moved against ours, millionths.
     drift: i64,
     /// Transit of a packet far off the stream.
     suspect: Option<i64>,
@@ -46,7 +55,7 @@ pub(crate) struct Playout {
     late_in_row: u8,
     late_since: i64,
     /// What was decoded, by position on the worker's clock.
-    said: [i16; SAID],
+    said: Box<[i16]>,
     produced: u64,
     counters: PlayoutCounters,
 }
@@ -58,6 +67,8 @@ pub(crate) struct PlayoutCounters {
     pub(crate) late: u64,
     /// Frames that were made up.
     pub(crate) concealed: u64,
+    /// Packets that were lost, and read from what the next one told about them.
+    pub(crate) recovered: u64,
     /// Pitch periods inserted or left out.
     pub(crate) stretched: u64,
     /// Times the stream started over: another source, or a jump.
@@ -68,21 +79,25 @@ impl std::ops::AddAssign for PlayoutCounters {
     fn add_assign(&mut self, other: Self) {
         self.late += other.late;
         self.concealed += other.concealed;
+        self.recovered += other.recovered;
         self.stretched += other.stretched;
         self.realigned += other.realigned;
     }
 }
 
 impl Playout {
-    /// Begins at that time on the worker's clock.
-    pub(crate) fn new(clock: u64) -> Self {
+    /// Begins at that time on the worker's clock, with audio of `rate` samples per second: 8,000, 16,000 or 48,000.
+    pub(crate) fn new(clock: u64, rate: u32) -> Self {
+        let density = density(rate);
         Self {
+            density,
+            sources: Sources::new(rate),
             buffer: JitterBuffer::new(),
             lateness: Lateness::new(),
-            concealer: Concealer::new(),
+            concealer: Concealer::new(density),
             clock: Clock::default(),
             position: None,
-            line: [0; PAST + AHEAD],
+            line: vec![0; (PAST + AHEAD) * density].into_boxed_slice(),
             ahead: 0,
             whole: 0,
             too_long: 0,
@@ -91,10 +106,35 @@ impl Playout {
             suspect: None,
             late_in_row: 0,
             late_since: 0,
-            said: [0; SAID],
+            said: vec![0; SAID * density].into_boxed_slice(),
             produced: clock,
             counters: PlayoutCounters::default(),
         }
+    }
+
+    /// Samples per second of what it produces.
+    pub(crate) fn rate(&self) -> u32 {
+        self.density as u32 * UNIT_RATE
+    }
+
+    /// Goes on with audio of another rate. What was produced and what waits is kept.
+    pub(crate) fn set_rate(&mut self, rate: u32) {
+        let (old, new) = (self.density, density(rate));
+        if old == new {
+            return;
+        }
+        let scale = |samples: i64| (samples * new as i64).div_euclid(old as i64);
+        self.sources = Sources::new(rate);
+        self.buffer.rescale(scale);
+        self.position = self.position.map(scale);
+        self.concealer.set_density(new);
+        let filled = PAST * old + self.ahead;
+        self.ahead = self.ahead * new / old;
+        let mut line = vec![0; (PAST + AHEAD) * new].into_boxed_slice();
+        rescale(&self.line[..filled], &mut line[..PAST * new + self.ahead]);
+        let mut said = vec![0; SAID * new].into_boxed_slice();
+        rescale(&self.said, &mut said);
+        (self.line, self.said, self.density) = (line, said, new);
     }
 
     /// Another source, or the same one started over: what waits is forgotten, the delay is kept.
@@ -115,64 +155,73 @@ impl Playout {
         codec: Codec,
         payload: &[u8],
     ) {
-        if payload.is_empty() {
+        let ticks = codec.ticks(payload);
+        if ticks == 0 {
             return;
         }
         let arrival = self.clock.at(now, self.produced as i64);
+        let (clock, rate) = (i64::from(codec.clock_rate()), i64::from(self.rate()));
+        let samples = |ticks: i64| if clock == rate { ticks } else { (ticks * rate).div_euclid(clock) };
+        let length = samples(i64::from(ticks)) as usize;
+        let piece = codec.piece(PIECE, self.rate());
         let Some(position) = self.position else {
-            let at = i64::from(timestamp);
-            self.lateness.record(arrival, at, payload.len());
+            let at = samples(i64::from(timestamp));
+            self.lateness.record(arrival, self.units(at), self.units(length as i64) as usize);
             self.align(at);
-            self.buffer.insert(at, codec, payload);
+            self.buffer.insert(at, codec, payload, piece);
             return;
         };
-        let at = position + i64::from(timestamp.wrapping_sub(position as u32) as i32);
-        if self.judge(arrival, at, talk_begins, payload.len()) {
+        let known = if clock == rate { position } else { (position * clock).div_euclid(rate) };
+        let at = samples(known + i64::from(timestamp.wrapping_sub(known as u32) as i32));
+        if self.judge(arrival, at, talk_begins, length) {
             self.late_in_row = 0;
             self.suspect = None;
-            self.buffer.insert(at, codec, payload);
+            self.buffer.insert(at, codec, payload, piece);
         }
     }
 
-    /// Appends one frame to what was said, up to `clock`. Time that passed without a call is skipped.
-    pub(crate) fn produce(&mut self, now: Instant, clock: u64) -> [i16; FRAME] {
+    /// Appends one frame to what was said, up to `clock`, and writes it to `frame`, which is as long. Time that passed
+    /// without a call is skipped.
+    pub(crate) fn produce(&mut self, now: Instant, clock: u64, frame: &mut [i16]) {
         let start = clock.saturating_sub(FRAME as u64);
         self.clock.tick(now, start as i64);
         self.skip(start.saturating_sub(self.produced));
         self.produced = start;
-        self.pull(FRAME);
+        let (past, length) = (PAST * self.density, FRAME * self.density);
+        self.pull(length);
         let taken = self.adapt();
-        let mut frame = [0; FRAME];
-        if taken == FRAME {
-            frame.copy_from_slice(&self.line[PAST..PAST + FRAME]);
+        if taken == length {
+            frame.copy_from_slice(&self.line[past..past + length]);
         } else {
-            stretch::glide(&self.line, PAST, taken, &mut frame);
+            stretch::glide(&self.line, past, taken, frame);
         }
         self.drop_front(taken);
-        for (index, sample) in frame.iter().enumerate() {
-            self.said[(start as usize + index) % SAID] = *sample;
-        }
+        self.keep(start, frame);
         self.produced = clock;
-        frame
+    }
+
+    fn keep(&mut self, start: u64, frame: &[i16]) {
+        let place = start as usize * self.density % self.said.len();
+        let (end, rest) = frame.split_at(frame.len().min(self.said.len() - place));
+        self.said[place..place + end.len()].copy_from_slice(end);
+        self.said[..rest.len()].copy_from_slice(rest);
     }
 
     /// Puts other audio in the place of the frame that was produced last.
     pub(crate) fn replace(&mut self, frame: &[i16]) {
-        let start = self.produced - frame.len() as u64;
-        for (index, sample) in frame.iter().enumerate() {
-            self.said[(start as usize + index) % SAID] = *sample;
-        }
+        self.keep(self.produced - (frame.len() / self.density) as u64, frame);
     }
 
     /// Copies what was said from `from` on. `None`: not there yet, or no longer.
     pub(crate) fn read(&self, from: u64, out: &mut [i16]) -> Option<()> {
-        let end = from + out.len() as u64;
+        let end = from + (out.len() / self.density) as u64;
         if end > self.produced || from + (SAID as u64) < self.produced {
             return None;
         }
-        for (index, sample) in out.iter_mut().enumerate() {
-            *sample = self.said[(from as usize + index) % SAID];
-        }
+        let place = from as usize * self.density % self.said.len();
+        let (end, rest) = out.split_at_mut(out.len().min(self.said.len() - place));
+        end.copy_from_slice(&self.said[place..place + end.len()]);
+        rest.copy_from_slice(&self.said[..rest.len()]);
         Some(())
     }
 
@@ -205,7 +254,8 @@ impl Playout {
 
     /// Whether a packet is to be kept. Moves the position where it must.
     fn judge(&mut self, arrival: i64, at: i64, talk_begins: bool, length: usize) -> bool {
-        let transit = arrival - at;
+        let units = self.units(length as i64) as usize;
+        let transit = arrival - self.units(at);
         let is_silent = self.concealer.is_faded() && self.ahead == 0 && self.buffer.first().is_none();
         if !self.lateness.fits(transit) && (is_silent || !self.is_behind(at, length)) {
             // A jump of the timestamp. One packet alone may be mistaken.
@@ -222,13 +272,13 @@ impl Playout {
             if talk_begins && self.lateness.is_late(transit) {
                 self.start_over(arrival, at, length);
             } else {
-                self.lateness.record(arrival, at, length);
+                self.lateness.record(arrival, self.units(at), units);
                 self.align(at);
             }
             return true;
         }
         if self.lateness.fits(transit) {
-            self.lateness.record(arrival, at, length);
+            self.lateness.record(arrival, self.units(at), units);
         }
         self.is_in_time(arrival, at, length)
     }
@@ -266,8 +316,9 @@ impl Playout {
 
     /// Whether the gap that is being filled shall grow, so that a late packet is heard and not lost.
     fn waits_for(&self, at: i64) -> bool {
-        let delay = self.produced as i64 + self.ahead as i64 - at - self.lateness.quickest();
-        let most = if self.concealer.run() > STALL { lateness::MAX } else { self.lateness.target() };
+        let delay = self.produced as i64 - self.units(at - self.ahead as i64) - self.lateness.quickest();
+        let most =
+            if self.concealer.run() > STALL * self.density { lateness::MAX } else { self.lateness.target() };
         delay <= most
     }
 
@@ -282,7 +333,7 @@ impl Playout {
 
     fn start_over(&mut self, arrival: i64, at: i64, length: usize) {
         self.restart();
-        self.lateness.record(arrival, at, length);
+        self.lateness.record(arrival, self.units(at), self.units(length as i64) as usize);
         self.align(at);
     }
 
@@ -295,13 +346,19 @@ impl Playout {
     }
 
     fn wanted_position(&self) -> i64 {
-        self.produced as i64 + self.ahead as i64 - self.lateness.quickest() - self.lateness.target()
+        let heard_next = self.produced as i64 - self.lateness.quickest() - self.lateness.target();
+        heard_next * self.density as i64 + self.ahead as i64
     }
 
     /// How long the quickest packet waits.
     fn delay(&self) -> Option<i64> {
         let heard_next = self.position? - self.ahead as i64;
-        Some(self.produced as i64 - heard_next - self.lateness.quickest())
+        Some(self.produced as i64 - self.units(heard_next) - self.lateness.quickest())
+    }
+
+    /// Whole units of so many samples.
+    fn units(&self, samples: i64) -> i64 {
+        if self.density == 1 { samples } else { samples.div_euclid(self.density as i64) }
     }
 
     // ---- what is about to be heard -----------------------------------------------------------------------------
@@ -317,13 +374,13 @@ impl Playout {
                 (Some(position), Some(first)) => (first - position).unsigned_abs() as usize,
                 _ => usize::MAX,
             };
-            let count = wait.min(wanted - self.ahead);
-            if !self.concealer.is_open() {
-                self.begin_gap();
-            }
-            made_up |= !self.concealer.is_faded();
-            let end = PAST + self.ahead;
-            self.concealer.fill(&mut self.line[end..end + count]);
+            let count = match self.recover(wait) {
+                Some(count) => count,
+                None => {
+                    made_up |= !self.concealer.is_faded();
+                    self.make_up(wait, wanted - self.ahead)
+                }
+            };
             self.ahead += count;
             self.position = self.position.map(|position| position + count as i64);
             self.whole = 0;
@@ -336,16 +393,18 @@ impl Playout {
         let Some(position) = self.position else { return false };
         while let Some(over) = self.buffer.first().map(|first| position - first).filter(|over| *over >= 0) {
             let Some(slot) = self.buffer.pop() else { return false };
-            let mut audio = [0; PIECE];
-            let length = slot.codec().decode(slot.payload(), &mut audio);
-            let Some(audio) = audio[..length].get_mut(over as usize..).filter(|audio| !audio.is_empty())
-            else {
+            let end = PAST * self.density + self.ahead;
+            let length = self.sources.decode(slot.codec(), slot.payload(), &mut self.line[end..]);
+            let over = over as usize;
+            if over >= length {
                 continue;
-            };
+            }
+            if over > 0 {
+                self.line.copy_within(end + over..end + length, end);
+            }
+            let audio = &mut self.line[end..end + length - over];
             self.concealer.merge(audio);
             self.concealer.listen(audio);
-            let end = PAST + self.ahead;
-            self.line[end..end + audio.len()].copy_from_slice(audio);
             self.ahead += audio.len();
             self.position = Some(position + audio.len() as i64);
             return true;
@@ -353,12 +412,49 @@ impl Playout {
         false
     }
 
+    /// Reads the lost packet before the next one from that one, if it tells about it. Returns its samples.
+    fn recover(&mut self, wait: usize) -> Option<usize> {
+        if wait > LONGEST_PACKET * self.density || !self.concealer.is_left_to_codec() {
+            return None;
+        }
+        let next = self.buffer.peek()?;
+        let end = PAST * self.density + self.ahead;
+        let lost = &mut self.line[end..end + wait];
+        if !self.sources.recover(next.codec(), next.payload(), lost) {
+            return None;
+        }
+        self.concealer.merge(lost);
+        self.counters.recovered += 1;
+        Some(wait)
+    }
+
+    /// Makes up some of what is missing before the next packet, which begins after `wait` samples. The codec does it
+    /// if it can. Returns how many samples.
+    fn make_up(&mut self, wait: usize, missing: usize) -> usize {
+        let end = PAST * self.density + self.ahead;
+        if self.concealer.is_left_to_codec() {
+            let step = CODEC_STEP * self.density;
+            let count = missing.min(wait).next_multiple_of(step);
+            let audio = &mut self.line[end..end + count];
+            if self.sources.conceal(audio) {
+                self.concealer.made_by_codec(audio);
+                return count.min(wait);
+            }
+        }
+        if !self.concealer.is_open() {
+            self.begin_gap();
+        }
+        let count = missing.min(wait);
+        self.concealer.fill(&mut self.line[end..end + count]);
+        count
+    }
+
     fn begin_gap(&mut self) {
-        self.concealer.begin(&self.line[..PAST + self.ahead]);
+        self.concealer.begin(&self.line[..PAST * self.density + self.ahead]);
     }
 
     fn drop_front(&mut self, count: usize) {
-        self.line.copy_within(count..PAST + self.ahead, 0);
+        self.line.copy_within(count..PAST * self.density + self.ahead, 0);
         self.ahead -= count;
     }
 
@@ -367,17 +463,35 @@ impl Playout {
         if skipped == 0 {
             return;
         }
+        let past = PAST * self.density;
         if !self.concealer.is_open() {
-            self.concealer.begin(&self.line[..PAST]);
+            self.concealer.begin(&self.line[..past]);
         }
+        let skipped = skipped.saturating_mul(self.density as u64);
         let dropped = self.ahead.min(skipped as usize);
-        self.line.copy_within(PAST + dropped..PAST + self.ahead, PAST);
+        self.line.copy_within(past + dropped..past + self.ahead, past);
         self.ahead -= dropped;
         if self.ahead > 0 {
-            self.concealer.merge(&mut self.line[PAST..PAST + self.ahead]);
+            self.concealer.merge(&mut self.line[past..past + self.ahead]);
         }
         let rest = skipped as i64 - dropped as i64;
         self.position = self.position.map(|position| position + rest);
+    }
+}
+
+/// Samples of 1/8000 s.
+fn density(rate: u32) -> usize {
+    (rate / UNIT_RATE).clamp(1, 6) as usize
+}
+
+/// A short stretch of audio at another rate. Straight lines between samples will do for what is about to be over.
+fn rescale(from: &[i16], to: &mut [i16]) {
+    let (from_length, to_length) = (from.len(), to.len());
+    for (index, sample) in to.iter_mut().enumerate() {
+        let place = index * from_length;
+        let (whole, part) = (place / to_length, place % to_length);
+        let (a, b) = (i64::from(from[whole]), i64::from(from[(whole + 1).min(from_length - 1)]));
+        *sample = (a + (b - a) * part as i64 / to_length as i64) as i16;
     }
 }
 
@@ -412,19 +526,22 @@ impl Clock {
     }
 }
 
-/// 20 ms at 8 kHz.
+/// Units of a frame: 20 ms.
 pub(crate) const FRAME: usize = 160;
 
-/// Longest packet decoded at once: a piece of the jitter buffer.
-const PIECE: usize = 160;
+/// Units of the longest packet decoded at once: 120 ms of Opus.
+const LONGEST_PACKET: usize = 960;
 
-/// What was heard, kept to conceal gaps and to find pitch periods.
+/// Codecs make audio up in steps of so many units: 2.5 ms.
+const CODEC_STEP: usize = 20;
+
+/// Units of what was heard that are kept to conceal gaps and to find pitch periods.
 const PAST: usize = Concealer::PAST;
 
-/// A frame, what it takes to leave a period out of it, and the packet that brought the last of that.
-const AHEAD: usize = FRAME + stretch::NEEDED + PIECE;
+/// Units of a frame, of what it takes to leave a period out of it, and of the packet that brought the last of that.
+const AHEAD: usize = FRAME + stretch::NEEDED + LONGEST_PACKET;
 
-/// How much of the past can be read: 256 ms.
+/// Units of the past that can be read: 256 ms.
 const SAID: usize = 2_048;
 
 /// A way that is so much too long is given up: 300 ms.
@@ -457,7 +574,7 @@ mod tests {
     /// Feeds packets of constant level 1 frame apart; `arrives` names the packets that come before each tick.
     fn play(arrives: &[&[u32]]) -> (Playout, Vec<[i16; FRAME]>) {
         let base = base();
-        let mut playout = Playout::new(1_000 * FRAME as u64);
+        let mut playout = Playout::new(1_000 * FRAME as u64, 8_000);
         let mut frames = Vec::new();
         for (number, packets) in arrives.iter().enumerate() {
             let now = tick(base, number);
@@ -466,7 +583,9 @@ mod tests {
                 Codec::Pcmu.encode(&[(index as i16 + 1) * 1_000; FRAME], &mut payload);
                 playout.insert(now, index.wrapping_mul(160).wrapping_sub(500), false, Codec::Pcmu, &payload);
             }
-            frames.push(playout.produce(now, (1_001 + number as u64) * FRAME as u64));
+            let mut frame = [0; FRAME];
+            playout.produce(now, (1_001 + number as u64) * FRAME as u64, &mut frame);
+            frames.push(frame);
         }
         (playout, frames)
     }
@@ -514,12 +633,12 @@ mod tests {
     #[test]
     fn a_jump_of_timestamps_does_not_stop_the_audio() {
         let base = base();
-        let mut playout = Playout::new(0);
+        let mut playout = Playout::new(0, 8_000);
         for (number, timestamp) in
             [0, 160, 320, 9_000_000, 9_000_160, 9_000_320, 9_000_480].into_iter().enumerate()
         {
             playout.insert(tick(base, number), timestamp, false, Codec::Pcmu, &[0x80; FRAME]);
-            playout.produce(tick(base, number), (number as u64 + 1) * 160);
+            playout.produce(tick(base, number), (number as u64 + 1) * 160, &mut [0; FRAME]);
         }
         let mut frame = [0; FRAME];
         playout.read(6 * 160, &mut frame).unwrap();
@@ -541,13 +660,13 @@ mod tests {
     #[test]
     fn packets_of_any_length_give_whole_frames() {
         let base = base();
-        let mut playout = Playout::new(0);
+        let mut playout = Playout::new(0, 8_000);
         for number in 0..12 {
             let now = tick(base, number);
             if number % 3 == 0 {
                 playout.insert(now, number as u32 * 160, false, Codec::Pcma, &[0x55; 480]);
             }
-            playout.produce(now, (number as u64 + 1) * 160);
+            playout.produce(now, (number as u64 + 1) * 160, &mut [0; FRAME]);
         }
         assert_eq!((playout.counters.late, playout.counters.concealed), (0, 0));
     }
@@ -561,7 +680,7 @@ mod tests {
         };
         let mut now = base();
         let (mut clock, mut timestamp) = (0, 0_u32);
-        let mut playout = Playout::new(clock);
+        let mut playout = Playout::new(clock, 8_000);
         for _ in 0..60_000 {
             now += Duration::from_micros(below(25_000));
             timestamp = match below(40) {
@@ -578,7 +697,7 @@ mod tests {
             }
             if below(10) > 0 {
                 clock += FRAME as u64 * if below(300) == 0 { 1 + below(10_000) } else { 1 };
-                playout.produce(now, clock);
+                playout.produce(now, clock, &mut [0; FRAME]);
             }
             assert!(playout.ahead <= AHEAD && playout.target_ms() <= 200);
         }

@@ -11,6 +11,7 @@ use crate::{
     config::SessionConfig,
     dtmf::EventReceiver,
     rtp::{Arrival, Order, Packet, Reception},
+    time::UNIT_RATE,
 };
 
 /// The receiving half of a session, up to decoding.
@@ -25,8 +26,10 @@ pub(crate) struct Receive {
     running: bool,
     /// Codec of the last audio packet.
     codec: Option<Codec>,
-    /// Payload bytes of the last audio packet, and how many in a row had as many.
-    length: Option<usize>,
+    /// Timestamp units per second of the last audio packet.
+    clock_rate: u32,
+    /// Timestamp units of the last audio packet, and how many in a row had as many.
+    length: Option<u32>,
     steady: u8,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
@@ -57,11 +60,12 @@ impl Receive {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             latch: Latch::new(now),
-            reception: Reception::new(CLOCK_RATE),
-            digits: EventReceiver::new(CLOCK_RATE),
+            reception: Reception::new(UNIT_RATE),
+            digits: EventReceiver::new(UNIT_RATE),
             heard: now,
             running: false,
             codec: None,
+            clock_rate: UNIT_RATE,
             length: None,
             steady: STEADY,
             packets: 0,
@@ -95,6 +99,9 @@ impl Receive {
         self.packets += 1;
         self.bytes += packet.payload.len() as u64;
         self.heard = now;
+        if let Content::Audio(codec) = content {
+            self.set_clock_rate(codec.clock_rate());
+        }
         let arrival = self.reception.record(now, &packet.header);
         let restarted = matches!(arrival.order, Order::Restarted);
         if let Content::Audio(codec) = content
@@ -102,9 +109,23 @@ impl Receive {
             && !packet.payload.is_empty()
         {
             self.codec = Some(codec);
-            self.measure(packet.payload.len());
+            self.measure(codec.ticks(packet.payload));
         }
         Some(Accepted { packet, arrival, content, learned, restarted })
+    }
+
+    /// The clock of the stream, which telephone events share (RFC 4733 §2.1).
+    pub(crate) fn set_clock_rate(&mut self, clock_rate: u32) {
+        if clock_rate != self.clock_rate {
+            self.clock_rate = clock_rate;
+            self.reception.set_clock_rate(clock_rate);
+            self.digits.set_clock_rate(clock_rate);
+        }
+    }
+
+    /// Interarrival jitter, units of 1/8000 s.
+    pub(crate) fn jitter(&self) -> u32 {
+        (u64::from(self.reception.jitter()) * u64::from(UNIT_RATE) / u64::from(self.clock_rate)) as u32
     }
 
     /// Counts RTCP of the peer as a sign of life.
@@ -131,13 +152,13 @@ impl Receive {
         self.codec
     }
 
-    /// Whether packets come in that length, so that they can be passed on as they are.
-    pub(crate) fn is_regular(&self, length: usize) -> bool {
+    /// Whether packets come in that length, in timestamp units, so that they can be passed on as they are.
+    pub(crate) fn is_regular(&self, length: u32) -> bool {
         self.steady == STEADY && self.length.is_none_or(|known| known == length)
     }
 
     /// What decides whether packets can be passed on; when it changes, the decision must be made again.
-    pub(crate) fn shape(&self) -> (Option<Codec>, Option<usize>, bool) {
+    pub(crate) fn shape(&self) -> (Option<Codec>, Option<u32>, bool) {
         (self.codec, self.length, self.steady == STEADY)
     }
 
@@ -150,7 +171,7 @@ impl Receive {
         config.receive_event.contains(&payload_type).then_some((packet, Content::Digit))
     }
 
-    fn measure(&mut self, length: usize) {
+    fn measure(&mut self, length: u32) {
         match self.length {
             Some(known) if known != length => self.steady = 0,
             Some(_) => self.steady = (self.steady + 1).min(STEADY),
@@ -159,9 +180,6 @@ impl Receive {
         self.length = Some(length);
     }
 }
-
-/// Timestamp units per second of every codec we have.
-const CLOCK_RATE: u32 = 8_000;
 
 /// 200 ms of G.711, the longest packet time an SDP may ask for.
 const MAX_PAYLOAD: usize = 1_600;

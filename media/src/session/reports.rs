@@ -169,6 +169,7 @@ impl Session {
 
     fn send_report(&mut self, beat: u64, now: Instant, goodbye: bool, out: &mut Output) {
         let Some((channel, destination)) = self.reports_go_to() else { return };
+        self.voice.set_expected_loss((u32::from(self.reports.remote_fraction_lost) * 100 / 256) as u8);
         let (ssrc, packets) = (self.egress.ssrc(), self.egress.packets());
         let block = self.report_block(now);
         let blocks = block.as_slice();

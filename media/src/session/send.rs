@@ -5,13 +5,16 @@ use crate::rtp::Header;
 
 /// The outgoing stream of one session.
 ///
-/// Positions are samples on the session's media clock, which runs with real time whether or not anything is
-/// sent. A position is used once. The timestamp of a packet is its position plus a random origin.
+/// Positions are units of 1/8000 s on the session's media clock, which runs with real time whether or not anything is
+/// sent. A position is used once. The timestamp of a packet is its position at the clock rate of the codec plus a
+/// random origin.
 #[derive(Debug)]
 pub(crate) struct Egress {
     ssrc: u32,
     sequence: u16,
     origin: u32,
+    /// Timestamp units in 10 ms.
+    ticks: u64,
     /// First position that is still free.
     next: u64,
     /// How far positions run ahead of the worker's clock, because a relayed source did.
@@ -30,6 +33,7 @@ impl Egress {
             ssrc,
             sequence,
             origin,
+            ticks: UNITS,
             next: 0,
             shift: 0,
             started: false,
@@ -38,6 +42,20 @@ impl Egress {
             packets: 0,
             bytes: 0,
         }
+    }
+
+    /// Goes on at the clock rate of another codec: from the next free position on, timestamps run at that pace. Whether
+    /// it is another one than before.
+    pub(crate) fn set_clock_rate(&mut self, clock_rate: u32) -> bool {
+        let (before, end) = (self.ticks, self.at(self.next));
+        self.ticks = u64::from(clock_rate) / 100;
+        self.origin = self.origin.wrapping_add(end.wrapping_sub(self.at(self.next)));
+        self.ticks != before
+    }
+
+    /// The timestamp of a position.
+    fn at(&self, position: u64) -> u32 {
+        self.origin.wrapping_add((position * self.ticks / UNITS) as u32)
     }
 
     pub(crate) fn ssrc(&self) -> u32 {
@@ -73,7 +91,7 @@ impl Egress {
 
     /// Timestamp of the worker's clock, for sender reports.
     pub(crate) fn timestamp(&self, clock: u64) -> u32 {
-        self.origin.wrapping_add(self.position(clock) as u32)
+        self.at(self.position(clock))
     }
 
     /// Keeps positions on the grid of another packet time.
@@ -108,7 +126,7 @@ impl Egress {
         // RFC 3551 §4.1: the first packet after a gap is marked.
         let marker = !self.started || position != self.next;
         let header = self.header(position, marker, payload_type);
-        self.audit.packet(&header, length as u32, Kind::Audio);
+        self.audit.packet(&header, self.at(position + length), Kind::Audio);
         self.next = self.next.max(position + length);
         self.started = true;
         header
@@ -124,12 +142,12 @@ impl Egress {
         self.event_start = self.next;
     }
 
-    /// The header of a packet of the current telephone event, which lasts `duration` samples so far.
+    /// The header of a packet of the current telephone event, which lasts `duration` timestamp units so far.
     pub(crate) fn stamp_event(&mut self, duration: u64, first: bool, payload_type: u8) -> Header {
         // RFC 4733 §2.5.1.2: all packets of an event carry the time of its start; the first one is marked.
         let header = self.header(self.event_start, first, payload_type);
-        self.audit.packet(&header, duration as u32, Kind::Event);
-        self.next = self.next.max(self.event_start + duration);
+        self.audit.packet(&header, header.timestamp.wrapping_add(duration as u32), Kind::Event);
+        self.next = self.next.max(self.event_start + (duration * UNITS).div_ceil(self.ticks));
         self.started = true;
         header
     }
@@ -141,14 +159,17 @@ impl Egress {
     }
 
     fn header(&mut self, position: u64, marker: bool, payload_type: u8) -> Header {
-        let timestamp = self.origin.wrapping_add(position as u32);
+        let timestamp = self.at(position);
         let header = Header { payload_type, marker, sequence: self.sequence, timestamp, ssrc: self.ssrc };
         self.sequence = self.sequence.wrapping_add(1);
         header
     }
 }
 
-/// How far relayed packets may run ahead of the clock without moving it: 60 ms at 8 kHz, the jitter of usual networks.
+/// Units of 1/8000 s in 10 ms.
+const UNITS: u64 = 80;
+
+/// How far relayed packets may run ahead of the clock without moving it: 60 ms, the jitter of usual networks.
 const MAX_LEAD: u64 = 480;
 
 /// Looks at nothing but the headers that leave and counts what a receiver would call a breach.
@@ -173,8 +194,7 @@ enum Kind {
 }
 
 impl Audit {
-    fn packet(&mut self, header: &Header, length: u32, kind: Kind) {
-        let end = header.timestamp.wrapping_add(length);
+    fn packet(&mut self, header: &Header, end: u32, kind: Kind) {
         if let Some(last) = self.last
             && !Self::follows(last, header, kind)
         {
@@ -254,5 +274,22 @@ mod tests {
         egress.stamp(320, 160, 0);
         egress.stamp(320, 160, 0);
         assert_eq!(egress.violations(), 1);
+    }
+
+    #[test]
+    fn timestamps_run_at_the_pace_of_the_codec_and_go_on_when_it_changes() {
+        let mut egress = Egress::new(7, 1, 1_000);
+        assert!(egress.set_clock_rate(48_000));
+        assert_eq!(egress.stamp(160, 160, 111).timestamp, 1_960);
+        assert_eq!(egress.stamp(320, 160, 111).timestamp, 2_920);
+        egress.begin_event(480);
+        assert_eq!(egress.stamp_event(960, true, 101).timestamp, 3_880);
+        assert_eq!(egress.next(), 640);
+        assert!(egress.set_clock_rate(8_000));
+        assert_eq!(egress.stamp(640, 160, 0).timestamp, 4_840);
+        assert!(egress.set_clock_rate(44_100));
+        assert_eq!(egress.stamp(800, 80, 11).timestamp, 5_000);
+        assert_eq!(egress.stamp(880, 80, 11).timestamp, 5_441);
+        assert_eq!(egress.violations(), 0);
     }
 }

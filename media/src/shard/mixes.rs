@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    codec::Codec,
+    codec::{Codec, EncoderSettings},
     command::MixId,
     dsp::mix::{Gain, Talk},
-    graph::mix::{Mix, Mixed},
+    graph::{
+        Frame,
+        mix::{Mix, Mixed},
+    },
 };
 
 /// A session's place in a mix.
@@ -24,7 +27,8 @@ pub(crate) struct Mixes {
 }
 
 impl Mixes {
-    pub(crate) fn join(&mut self, id: MixId, muted: bool, beat: u64) -> Seat {
+    /// A seat for one who hears audio of `rate` samples per second.
+    pub(crate) fn join(&mut self, id: MixId, muted: bool, rate: u32, beat: u64) -> Seat {
         let mix = *self.by_id.entry(id).or_insert_with(|| {
             let free = self.mixes.iter().position(Option::is_none).unwrap_or(self.mixes.len());
             if free == self.mixes.len() {
@@ -32,8 +36,8 @@ impl Mixes {
             }
             free as u32
         });
-        let room = self.mixes[mix as usize].get_or_insert_with(|| Box::new(Mix::new(id, super::SAMPLE_RATE)));
-        Seat { mix, member: room.join(muted, beat) }
+        let room = self.mixes[mix as usize].get_or_insert_with(|| Box::new(Mix::new(id)));
+        Seat { mix, member: room.join(muted, rate, beat) }
     }
 
     /// Gives a seat up after `beat`. Tells whether who sat there was talking.
@@ -46,6 +50,20 @@ impl Mixes {
             self.mixes[seat.mix as usize] = None;
         }
         talked
+    }
+
+    /// Who sits there hears another rate from now on.
+    pub(crate) fn tune(&mut self, seat: Seat, rate: u32, beat: u64) {
+        if let Some(mix) = self.mix(seat) {
+            mix.tune(seat.member, rate, beat);
+        }
+    }
+
+    /// Lets only so many talkers of that mix be heard at a time; 0 is no limit.
+    pub(crate) fn set_loudest(&mut self, seat: Seat, loudest: usize) {
+        if let Some(mix) = self.mix(seat) {
+            mix.set_loudest(loudest);
+        }
     }
 
     pub(crate) fn mute(&mut self, seat: Seat, muted: bool) {
@@ -65,19 +83,26 @@ impl Mixes {
         true
     }
 
-    pub(crate) fn contribute(&mut self, seat: Seat, beat: u64, said: &[i16]) -> Option<Talk> {
-        self.mix(seat)?.contribute(seat.member, beat, said)
+    pub(crate) fn contribute(&mut self, seat: Seat, beat: u64, said: &Frame) -> Option<Talk> {
+        self.mix(seat)?.contribute(seat.member, beat, said.samples(), said.rate())
     }
 
-    pub(crate) fn hear(&mut self, seat: Seat, beat: u64, length: usize, encoded: Option<Codec>) -> Mixed<'_> {
+    pub(crate) fn hear(
+        &mut self,
+        seat: Seat,
+        beat: u64,
+        units: usize,
+        encoded: Option<(Codec, EncoderSettings)>,
+        frame: &mut Frame,
+    ) -> Mixed<'_> {
         match self.mix(seat) {
-            Some(mix) => mix.hear(seat.member, beat, length, encoded),
+            Some(mix) => mix.hear(seat.member, beat, units, encoded, frame),
             None => Mixed::Silence,
         }
     }
 
-    /// What would go on where a member stops to listen.
-    pub(crate) fn rest(&self, seat: Seat, beat: u64, out: &mut [i16]) -> Option<()> {
+    /// What would go on where a member stops to listen, and its rate.
+    pub(crate) fn rest(&self, seat: Seat, beat: u64, out: &mut [i16]) -> Option<u32> {
         self.mixes.get(seat.mix as usize)?.as_ref()?.rest(seat.member, beat, out)
     }
 

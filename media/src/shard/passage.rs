@@ -6,7 +6,7 @@ use super::Shard;
 use crate::{
     command::{Feed, SessionId},
     event::Event,
-    graph::FADE_SAMPLES,
+    graph::MAX_FADE,
     session::Session,
     time::SLOTS,
 };
@@ -35,9 +35,9 @@ impl Shard {
         let id = session.id();
         self.forget(index, &session);
         if let Some(seat) = session.seat() {
-            let mut rest = [0; FADE_SAMPLES];
-            if self.mixes.rest(seat, self.beat, &mut rest).is_some() {
-                session.fade_mix(&rest);
+            let mut rest = [0; MAX_FADE];
+            if let Some(rate) = self.mixes.rest(seat, self.beat, &mut rest) {
+                session.fade_mix(rate, &rest);
             }
             session.set_seat(None);
             self.leave(id, seat);

@@ -10,7 +10,7 @@ struct Bench {
     mix: Mix,
     beat: u64,
     members: Vec<Voice>,
-    encoded: Option<Codec>,
+    encoded: Option<(Codec, EncoderSettings)>,
 }
 
 struct Voice {
@@ -37,11 +37,16 @@ fn sample(seed: u32, at: u64) -> i16 {
 
 impl Bench {
     fn new() -> Self {
-        Self { mix: Mix::new(MixId(1), 8_000), beat: 1_000, members: Vec::new(), encoded: Some(Codec::Pcmu) }
+        Self {
+            mix: Mix::new(MixId(1)),
+            beat: 1_000,
+            members: Vec::new(),
+            encoded: Some((Codec::Pcmu, EncoderSettings::default())),
+        }
     }
 
     fn join(&mut self, phase: u64, seed: u32) -> usize {
-        let number = self.mix.join(false, self.beat);
+        let number = self.mix.join(false, 8_000, self.beat);
         self.members.push(Voice { number, phase, seed, heard: Vec::new(), shared: 0, origin: None });
         self.members.len() - 1
     }
@@ -55,25 +60,26 @@ impl Bench {
     fn run(&mut self, beats: u64) {
         for _ in 0..beats {
             self.beat += 1;
+            let mut frame = Frame::new();
             let (mix, beat, encoded) = (&mut self.mix, self.beat, self.encoded);
             let due = |member: &&mut Voice| beat % 4 == member.phase;
             for member in self.members.iter_mut().filter(due) {
                 let start = beat * PIECE as u64;
                 let said: Vec<i16> =
                     (start..start + FRAME as u64).map(|at| sample(member.seed, at)).collect();
-                mix.contribute(member.number, beat, &said);
+                mix.contribute(member.number, beat, &said, 8_000);
             }
             for member in self.members.iter_mut().filter(due) {
                 member.origin.get_or_insert((beat + 1 - 4) * PIECE as u64);
-                match mix.hear(member.number, beat, FRAME, encoded) {
+                match mix.hear(member.number, beat, FRAME, encoded, &mut frame) {
                     Mixed::Silence => member.heard.extend([0; FRAME]),
-                    Mixed::Payload(payload) => {
+                    Mixed::Payload(payload, _) => {
                         let mut samples = [0; FRAME];
                         Codec::Pcmu.decode(payload, &mut samples);
                         member.heard.extend(samples);
                         member.shared += 1;
                     }
-                    Mixed::Audio(frame) => member.heard.extend(frame.samples()),
+                    Mixed::Audio => member.heard.extend(frame.samples()),
                 }
             }
         }
@@ -213,31 +219,31 @@ fn a_muted_member_is_heard_by_nobody_but_those_with_a_gain_of_their_own() {
 #[test]
 fn who_comes_goes_or_is_muted_does_so_within_5_ms_and_without_a_click() {
     const LEVEL: i16 = 8_000;
-    let mut mix = Mix::new(MixId(1), 8_000);
-    let listener = mix.join(false, 99);
+    let (mut mix, mut frame) = (Mix::new(MixId(1)), Frame::new());
+    let listener = mix.join(false, 8_000, 99);
     let mut heard = Vec::new();
     let mut speaker = None;
     for beat in 100..260 {
         match beat {
-            110 => speaker = Some(mix.join(false, beat - 1)),
+            110 => speaker = Some(mix.join(false, 8_000, beat - 1)),
             141 => mix.mute(speaker.unwrap(), true),
             161 => mix.mute(speaker.unwrap(), false),
             // Between two frames of the speaker, and just before its next one.
             182 | 224 => {
                 mix.leave(speaker.take().unwrap(), beat - 1);
             }
-            200 => speaker = Some(mix.join(false, beat - 1)),
+            200 => speaker = Some(mix.join(false, 8_000, beat - 1)),
             _ => {}
         }
         if let Some(speaker) = speaker.filter(|_| beat % 4 == 0) {
-            mix.contribute(speaker, beat, &[LEVEL; FRAME]);
+            mix.contribute(speaker, beat, &[LEVEL; FRAME], 8_000);
         }
         if beat % 4 == 3 {
-            mix.contribute(listener, beat, &[0; FRAME]);
-            match mix.hear(listener, beat, FRAME, None) {
+            mix.contribute(listener, beat, &[0; FRAME], 8_000);
+            match mix.hear(listener, beat, FRAME, None, &mut frame) {
                 Mixed::Silence => heard.extend([0; FRAME]),
-                Mixed::Audio(frame) => heard.extend(frame.samples()),
-                Mixed::Payload(_) => panic!("it was not asked for"),
+                Mixed::Audio => heard.extend(frame.samples()),
+                Mixed::Payload(..) => panic!("it was not asked for"),
             }
         }
     }
@@ -284,17 +290,17 @@ fn beats_that_were_skipped_leave_nothing_old_behind() {
 #[test]
 fn frames_of_every_length_carry_the_same_audio() {
     for length in [80, 160, 240, 320, 480] {
-        let mut mix = Mix::new(MixId(1), 8_000);
-        let (speaker, listener) = (mix.join(false, 99), mix.join(false, 99));
+        let (mut mix, mut frame) = (Mix::new(MixId(1)), Frame::new());
+        let (speaker, listener) = (mix.join(false, 8_000, 99), mix.join(false, 8_000, 99));
         let mut heard: Vec<i16> = Vec::new();
         for beat in 100..340_u64 {
             if beat % 4 == 0 {
                 let start = beat * PIECE as u64;
                 let said: Vec<i16> = (start..start + FRAME as u64).map(|at| sample(9, at)).collect();
-                mix.contribute(speaker, beat, &said);
+                mix.contribute(speaker, beat, &said, 8_000);
             }
             if (beat + 1).is_multiple_of((length / PIECE) as u64)
-                && let Mixed::Audio(frame) = mix.hear(listener, beat, length, None)
+                && let Mixed::Audio = mix.hear(listener, beat, length, None, &mut frame)
             {
                 heard.extend(frame.samples());
             }

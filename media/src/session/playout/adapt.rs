@@ -1,17 +1,18 @@
 //! Brings the playout delay to what the network asks for, and follows the peer's clock, unheard.
 
-use super::{AHEAD, FRAME, PAST, Playout};
+use super::{AHEAD, FRAME, LONGEST_PACKET, PAST, Playout};
 use crate::dsp::{level::rms, stretch};
 
 impl Playout {
     /// Brings the delay nearer to what it should be. Returns how many samples the next frame takes.
     pub(super) fn adapt(&mut self) -> usize {
+        let (density, frame) = (self.density, FRAME * self.density);
         self.whole = self.whole.saturating_add(1);
         self.since_stretch = self.since_stretch.saturating_add(1);
-        let Some(delay) = self.delay() else { return FRAME };
+        let Some(delay) = self.delay() else { return frame };
         // Next to a gap nothing is bent.
         if self.concealer.is_open() || self.whole < 2 {
-            return FRAME;
+            return frame;
         }
         let excess = delay - self.lateness.target();
         self.too_long = if excess > FINE { self.too_long.saturating_add(1) } else { 0 };
@@ -25,21 +26,21 @@ impl Playout {
         if !(0..=FINE).contains(&excess) {
             let quiet = self.is_quiet();
             if quiet || excess < 0 || self.is_patience_over() {
-                self.drift -= excess.signum() * if quiet { SAMPLE } else { SAMPLE / 4 };
+                self.drift -= excess.signum() * if quiet { UNIT } else { UNIT / 4 };
             }
         }
-        self.drift = self.drift.clamp(-2 * SAMPLE, 2 * SAMPLE);
+        self.drift = self.drift.clamp(-2 * UNIT, 2 * UNIT);
         let taken = match self.drift {
-            SAMPLE.. => FRAME - 1,
-            drift if drift <= -SAMPLE => FRAME + 1,
-            _ => return FRAME,
+            UNIT.. => frame - density,
+            drift if drift <= -UNIT => frame + density,
+            _ => return frame,
         };
         while self.ahead < taken + stretch::MARGIN {
             if !self.decode_next() {
-                return FRAME;
+                return frame;
             }
         }
-        self.drift += (taken as i64 - FRAME as i64) * SAMPLE;
+        self.drift += if taken < frame { -UNIT } else { UNIT };
         taken
     }
 
@@ -47,7 +48,8 @@ impl Playout {
         if self.since_stretch < 5 {
             return;
         }
-        while self.ahead < FRAME + stretch::NEEDED {
+        let (density, past) = (self.density, PAST * self.density);
+        while self.ahead < (FRAME + stretch::NEEDED) * density {
             if !self.decode_next() {
                 return;
             }
@@ -56,27 +58,30 @@ impl Playout {
         if !(urgent || quiet || self.is_patience_over()) {
             return;
         }
-        let Some(found) = stretch::find_ahead(&self.line[PAST..PAST + self.ahead]) else { return };
+        let Some(found) = stretch::find_ahead(&self.line[past..past + self.ahead], density) else { return };
         let alike = if urgent { 0.6 } else { 0.85 };
-        if (found.likeness < alike && !quiet) || excess < found.period as i64 {
+        if (found.likeness < alike && !quiet) || excess < (found.period / density) as i64 {
             return;
         }
-        stretch::shorten(&mut self.line[PAST..PAST + self.ahead], found.period);
-        self.line.copy_within(PAST + found.period..PAST + self.ahead, PAST);
+        stretch::shorten(&mut self.line[past..past + self.ahead], found.period);
+        self.line.copy_within(past + found.period..past + self.ahead, past);
         self.ahead -= found.period;
         self.stretched();
     }
 
     fn lengthen(&mut self, excess: i64) {
-        let Some(found) = stretch::find_behind(&self.line[..PAST + self.ahead], PAST) else { return };
+        let (density, past) = (self.density, PAST * self.density);
+        let Some(found) = stretch::find_behind(&self.line[..past + self.ahead], past, density) else {
+            return;
+        };
         let alike = if excess < -(FRAME as i64) { 0.4 } else { 0.7 };
-        if self.ahead + found.period > AHEAD || (found.likeness < alike && !self.is_quiet()) {
+        if self.ahead + found.period > ROOM * density || (found.likeness < alike && !self.is_quiet()) {
             return;
         }
-        let mut inserted = [0; stretch::LONGEST];
-        stretch::lengthen(&self.line, PAST, found.period, &mut inserted);
-        self.line.copy_within(PAST..PAST + self.ahead, PAST + found.period);
-        self.line[PAST..PAST + found.period].copy_from_slice(&inserted[..found.period]);
+        let mut inserted = [0; stretch::LONGEST * 6];
+        stretch::lengthen(&self.line, past, found.period, &mut inserted);
+        self.line.copy_within(past..past + self.ahead, past + found.period);
+        self.line[past..past + found.period].copy_from_slice(&inserted[..found.period]);
         self.ahead += found.period;
         self.stretched();
     }
@@ -93,15 +98,19 @@ impl Playout {
 
     /// Whether nothing but the noise of the line is heard now and next.
     fn is_quiet(&self) -> bool {
-        rms(&self.line[PAST - FRAME..PAST + self.ahead]) < QUIET.max(2.0 * self.concealer.noise_level())
+        let (past, frame) = (PAST * self.density, FRAME * self.density);
+        rms(&self.line[past - frame..past + self.ahead]) < QUIET.max(2.0 * self.concealer.noise_level())
     }
 }
 
 /// The delay may differ by so much (5 ms) from what it should be before periods are inserted or left out.
 const TOLERANCE: i64 = 40;
 
-/// It may be longer by so much (2 ms) before single samples are.
+/// It may be longer by so much (2 ms) before single units are.
 const FINE: i64 = 16;
+
+/// Units that may wait when a period is inserted, so that a packet fits in behind.
+const ROOM: usize = AHEAD - LONGEST_PACKET;
 
 /// Delay is given up in pauses of speech. What has none is music: after so many frames (6 s) it is done anywhere.
 const PATIENCE: u32 = 300;
@@ -109,8 +118,8 @@ const PATIENCE: u32 = 300;
 /// So much too long (100 ms) is worth an audible correction.
 const URGENT: i64 = 800;
 
-/// One sample, in millionths.
-const SAMPLE: i64 = 1_000_000;
+/// One unit, in millionths.
+const UNIT: i64 = 1_000_000;
 
 /// RMS of what is never speech: −60 dBFS.
 const QUIET: f32 = 32.0;
