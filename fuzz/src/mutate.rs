@@ -289,6 +289,8 @@ pub const SDP_WORDS: &[&str] = &[
     "a=maxptime:10\r\n",
     "RTP/AVP",
     "RTP/SAVP",
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4\r\n",
+    "a=crypto:2 AEAD_AES_128_GCM inline:P6Wxt4M3wdCu7ycnFcoq4soC2iDZ14Xd+3Q/Uw==\r\n",
     "IP4",
     "IP6",
     "IN",

@@ -14,6 +14,7 @@ mod shard;
 pub mod sip_parse;
 pub mod sip_print;
 mod sip_world;
+pub mod srtp;
 mod time;
 pub mod transaction;
 
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Body> {
         sdp_negotiation::all(),
         sip_parse::all(),
         sip_print::all(),
+        srtp::all(),
         transaction::all(),
     ]
     .into_iter()

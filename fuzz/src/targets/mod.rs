@@ -8,6 +8,7 @@ mod sdp;
 mod shard;
 mod sip_framing;
 mod sip_message;
+mod srtp;
 
 use crate::random::Random;
 
@@ -69,6 +70,7 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(sdp::Sdp::new()),
         Box::new(rtp::Rtp),
         Box::new(rtcp::Rtcp),
+        Box::new(srtp::Srtp::new()),
         Box::new(shard::LiveShard::new()),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use media::{Capabilities, Direction, Negotiation, sdp::Description};
+use media::{Capabilities, Direction, Negotiation, sdp::Description, srtp::KeySource};
 
 use super::{Target, Verdict};
 use crate::{
@@ -115,6 +115,7 @@ impl Sdp {
 
 fn fresh() -> Negotiation {
     Negotiation::new(Capabilities::default(), SocketAddr::from(([127, 0, 0, 1], 40_000)), 7)
+        .with_keys(KeySource::new([7; 32]))
 }
 
 fn offered_media(offer: &[u8]) -> usize {

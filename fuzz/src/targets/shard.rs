@@ -329,5 +329,6 @@ fn config(number: u16, variant: usize) -> SessionConfig {
         direction: [Direction::SendRecv, Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly]
             [variant % 4],
         latch: [Latch::SameIp, Latch::Any, Latch::Off][variant % 3],
+        srtp: None,
     }
 }
