@@ -6,6 +6,7 @@ use crate::{
     command::{PlayerId, SessionId, TapId},
     dsp::{answering_machine::Verdict, call_progress::Progress},
     graph::player::Spent,
+    quality::Quality,
     shard::Moving,
     stats::SessionStats,
 };
@@ -81,6 +82,8 @@ pub enum Event {
     TapEnded(SessionId, TapId),
     /// The session left its shard ([`crate::Command::Release`]) and waits to be adopted by another.
     Released(SessionId, Box<Moving>),
+    /// How good the last seconds were, with each report of ours: every 5 s on average.
+    Statistics(SessionId, Quality),
     /// Last event of a session, with what it measured.
     Closed(SessionId, Box<SessionStats>),
 }
@@ -110,6 +113,7 @@ impl Event {
             | Self::PlayFailed(id, _, _)
             | Self::TapEnded(id, _)
             | Self::Released(id, _)
+            | Self::Statistics(id, _)
             | Self::Closed(id, _) => *id,
         }
     }

@@ -19,6 +19,7 @@ pub mod dtmf;
 pub mod error;
 pub mod event;
 pub mod graph;
+pub mod quality;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
@@ -42,6 +43,7 @@ pub use graph::{
     prompt::{Prompt, PromptError},
     recorder::{Recorder, Recording, Track},
 };
+pub use quality::{Mos, Quality, Reasons};
 pub use sdp::negotiation::{Capabilities, Negotiation};
 pub use shard::{Channel, Moving, Shard, ShardConfig, Slots, Transmit};
 pub use stats::{SessionStats, ShardStats};

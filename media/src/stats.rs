@@ -1,5 +1,7 @@
 //! What a session and a shard can tell about themselves.
 
+use crate::quality::Quality;
+
 /// Counters of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct SessionStats {
@@ -53,6 +55,8 @@ pub struct SessionStats {
     pub round_trip_us: u32,
     /// Share of our packets the peer reports lost, in 1/256 (RFC 3550 §6.4.1 fraction lost, latest).
     pub remote_fraction_lost: u8,
+    /// Opinion scores of the last seconds, and why nothing was heard if nothing was.
+    pub quality: Quality,
 }
 
 /// Counters of one shard.

@@ -13,6 +13,7 @@ pub(crate) mod reports;
 pub(crate) mod secure;
 pub(crate) mod send;
 pub(crate) mod voice;
+pub(crate) mod watch;
 
 use std::{
     collections::VecDeque,
@@ -46,6 +47,7 @@ use reports::Reports;
 use secure::{Refused, Secure};
 use send::Egress;
 use voice::Voice;
+use watch::Watch;
 
 /// Without RTP or RTCP for so long, media has stopped.
 pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(7);
@@ -64,6 +66,7 @@ pub struct Session {
     /// There while packets are encrypted.
     secure: Option<Box<Secure>>,
     refused: Refused,
+    watch: Watch,
     /// There while somebody hears or records decoded audio.
     playout: Option<Box<Playout>>,
     /// There while something is listened for in what the peer says.
@@ -143,6 +146,7 @@ impl Session {
             reports: Reports::new(now, random.next_u64()),
             secure: None,
             refused: Refused::default(),
+            watch: Watch::default(),
             playout: None,
             ears: None,
             answered: false,
@@ -283,6 +287,7 @@ impl Session {
             starved: self.starved + self.player.as_ref().map_or(0, |player| player.starved()),
             round_trip_us: self.reports.round_trip_us(),
             remote_fraction_lost: self.reports.remote_fraction_lost(),
+            quality: self.quality(),
         }
     }
 
@@ -538,10 +543,18 @@ impl std::fmt::Display for Session {
             write!(f, " → {suite}")?;
         }
         match self.destination() {
-            Some(address) if self.receive.latch.is_locked() => write!(f, " → {address}"),
-            Some(address) => write!(f, " → {address} (announced)"),
-            None => f.write_str(" → nowhere yet"),
+            Some(address) if self.receive.latch.is_locked() => write!(f, " → {address}")?,
+            Some(address) => write!(f, " → {address} (announced)")?,
+            None => f.write_str(" → nowhere yet")?,
         }
+        let quality = self.quality();
+        if !quality.unheard.is_empty() {
+            write!(f, "; unheard: {}", quality.unheard)?;
+        }
+        if !quality.unsaid.is_empty() {
+            write!(f, "; silent: {}", quality.unsaid)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,8 +8,9 @@ use std::{
 use super::Session;
 use crate::{
     config::SessionConfig,
+    event::Event,
     rtcp::{Compound, CompoundWriter, NtpTime, Packet, ReportBlock, SenderInfo, sender_report::round_trip},
-    rtp::Class,
+    rtp::{Class, ReceptionReport},
     shard::{Channel, Output, Random},
 };
 
@@ -31,6 +32,8 @@ pub(crate) struct Reports {
     packets_reported: u64,
     round_trip: Option<Duration>,
     remote_fraction_lost: u8,
+    /// The peer said how our packets arrive.
+    reported: bool,
 }
 
 impl Reports {
@@ -48,6 +51,7 @@ impl Reports {
             packets_reported: 0,
             round_trip: None,
             remote_fraction_lost: 0,
+            reported: false,
         }
     }
 
@@ -61,6 +65,11 @@ impl Reports {
     /// Smallest round trip, microseconds; 0 while unknown.
     pub(crate) fn round_trip_us(&self) -> u32 {
         self.round_trip.map_or(0, |trip| trip.as_micros().min(u128::from(u32::MAX)) as u32)
+    }
+
+    /// Whether the peer said how our packets arrive.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 
     /// Share of our packets the peer lost lately, 1/256.
@@ -81,6 +90,7 @@ impl Reports {
     fn learn_blocks(&mut self, now: Instant, own_ssrc: u32, blocks: impl Iterator<Item = ReportBlock>) {
         for block in blocks.filter(|block| block.ssrc == own_ssrc) {
             self.remote_fraction_lost = block.fraction_lost;
+            self.reported = true;
             if let Some(trip) = round_trip(self.ntp(now), block.last_sender_report, block.delay_since_last) {
                 self.round_trip = Some(self.round_trip.map_or(trip, |before| before.min(trip)));
             }
@@ -153,7 +163,10 @@ impl Session {
             None if self.destination().is_some() => self.reports.schedule(now, INTERVAL / 2),
             Some(due) if due <= now => {
                 self.reports.schedule(now, INTERVAL);
-                self.send_report(beat, now, false, out);
+                let reception = self.receive.reception.report();
+                self.take_stock(now, reception.map(|report| report.fraction_lost));
+                out.event(Event::Statistics(self.id, self.watch.quality()));
+                self.send_report(beat, now, reception, false, out);
             }
             None | Some(_) => {}
         }
@@ -163,15 +176,23 @@ impl Session {
     pub(crate) fn send_goodbye(&mut self, beat: u64, now: Instant, out: &mut Output) {
         // RFC 3550 §6.3.7: who never sent says no goodbye.
         if self.egress.packets() > 0 {
-            self.send_report(beat, now, true, out);
+            let reception = self.receive.reception.report();
+            self.send_report(beat, now, reception, true, out);
         }
     }
 
-    fn send_report(&mut self, beat: u64, now: Instant, goodbye: bool, out: &mut Output) {
+    fn send_report(
+        &mut self,
+        beat: u64,
+        now: Instant,
+        reception: Option<ReceptionReport>,
+        goodbye: bool,
+        out: &mut Output,
+    ) {
         let Some((channel, destination)) = self.reports_go_to() else { return };
         self.voice.set_expected_loss((u32::from(self.reports.remote_fraction_lost) * 100 / 256) as u8);
         let (ssrc, packets) = (self.egress.ssrc(), self.egress.packets());
-        let block = self.report_block(now);
+        let block = reception.and_then(|report| self.report_block(now, &report));
         let blocks = block.as_slice();
         let mut buffer = [0; MAX_REPORT];
         let mut compound = CompoundWriter::new(&mut buffer);
@@ -198,9 +219,8 @@ impl Session {
         self.protect(Class::Rtcp, out);
     }
 
-    fn report_block(&mut self, now: Instant) -> Option<ReportBlock> {
+    fn report_block(&self, now: Instant, report: &ReceptionReport) -> Option<ReportBlock> {
         let ssrc = self.receive.reception.ssrc()?;
-        let report = self.receive.reception.report()?;
         let (last_sender_report, delay_since_last) =
             self.reports.last_sender_report.map_or((0, 0), |(middle, came)| {
                 let delay = now.saturating_duration_since(came).as_micros() * 65_536 / 1_000_000;
