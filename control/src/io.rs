@@ -11,7 +11,7 @@ use std::{
 };
 
 use media::{
-    Prompt, TapId,
+    Prompt, Quality, TapId,
     graph::recorder::recorder,
     io::{
         Engine, EngineConfig, EngineGauges, Layout, LoadError, Prompts, RecordingOutcome, RecordingWriter,
@@ -25,7 +25,7 @@ use signaling::{
 };
 use tokio::time::{sleep, sleep_until};
 
-use crate::{Command, CommandError, Config, Event, LegId, MediaRequest, Notice, Switchboard};
+use crate::{Command, CommandError, Config, Event, LegId, LegState, MediaRequest, Notice, Switchboard};
 
 /// How much a recording may hold before the disk thread reads it, ms.
 const RECORDING_MS: u32 = 2000;
@@ -71,6 +71,19 @@ pub struct Gauges {
     pub media: EngineGauges,
     /// Media threads, by number.
     pub workers: Vec<WorkerGauges>,
+}
+
+/// What can be told about a leg while it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegReport {
+    /// Which.
+    pub leg: LegId,
+    /// How far it has come.
+    pub state: LegState,
+    /// The other leg of its bridge.
+    pub bridged: Option<LegId>,
+    /// Its last seconds.
+    pub quality: Quality,
 }
 
 /// Which way a mirrored SIP message went.
@@ -160,6 +173,20 @@ impl Control {
             media: self.engine.gauges(),
             workers: self.engine.worker_gauges(),
         }
+    }
+
+    /// Every leg: how far it has come, how it is connected and how good the last seconds were.
+    #[must_use]
+    pub fn leg_reports(&self) -> Vec<LegReport> {
+        let report = |leg| {
+            Some(LegReport {
+                leg,
+                state: self.switchboard.state(leg)?,
+                bridged: self.switchboard.bridged(leg),
+                quality: self.switchboard.quality(leg)?,
+            })
+        };
+        self.switchboard.leg_ids().into_iter().filter_map(report).collect()
     }
 
     /// How busy the media thread is that the next call would be on, thousandths of the last second.

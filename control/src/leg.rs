@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use media::{Feed, Negotiation, PlayerId, SessionConfig, SessionId};
+use media::{Feed, Negotiation, PlayerId, Quality, SessionConfig, SessionId};
 use signaling::{Body, Cause, EarlyId, Incoming, InviteId, StatusCode};
 
 use crate::{
@@ -83,6 +83,8 @@ pub(crate) struct Leg {
     pub(crate) player: Option<PlayerId>,
     pub(crate) collecting: Option<Collecting>,
     pub(crate) hold: Hold,
+    /// As the media session told it last.
+    pub(crate) quality: Quality,
     /// Key, when it went down, and whether through RTP: INFO and RFC 4733 report the same key twice.
     pub(crate) last_key: Option<(char, Instant, bool)>,
     /// Whether [`crate::EventKind::Incoming`] was told; a leg refused before is never heard of.
@@ -134,6 +136,7 @@ impl Leg {
             player: None,
             collecting: None,
             hold: Hold::default(),
+            quality: Quality::default(),
             last_key: None,
             told: false,
             from: String::new(),

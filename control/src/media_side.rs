@@ -198,6 +198,11 @@ impl Switchboard {
                 self.tell(id, EventKind::PlayFinished(player, reason, played_ms));
             }
             MediaEvent::TapEnded(_, tap) => self.tell(id, EventKind::Recorded(tap)),
+            MediaEvent::Statistics(_, quality) => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.quality = quality;
+                }
+            }
             MediaEvent::Closed(_, stats) => self.retire(id, *stats),
             // Latched is the worker's business; the enum may grow.
             _ => {}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use media::{Feed, MixId, SessionId, time::soonest};
+use media::{Feed, MixId, Quality, SessionId, time::soonest};
 use signaling::{
     Cause, Endpoint, FlowId, Invite, InviteId, Question, QuestionId, Registration, RegistrationId, Source,
     StatusCode, Target, Transmit, register::bindings::Contact,
@@ -165,6 +165,12 @@ impl Switchboard {
     #[must_use]
     pub fn state(&self, leg: LegId) -> Option<LegState> {
         self.legs.get(&leg).map(|leg| leg.state)
+    }
+
+    /// How good the last seconds of a leg were, and why nothing was heard if nothing was.
+    #[must_use]
+    pub fn quality(&self, leg: LegId) -> Option<Quality> {
+        self.legs.get(&leg).map(|leg| leg.quality)
     }
 
     /// The other leg of the bridge this one is in.

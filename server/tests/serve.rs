@@ -61,6 +61,11 @@ fn a_drain_refuses_new_calls_and_lets_the_running_one_end() {
     assert!(answer.contains("m=audio "), "{answer}");
     caller.send("ACK", "echo", "");
     server.wait_for_gauge("calls", 1);
+    let (status, legs) = server.get("/api/v1/legs");
+    assert_eq!(status, 200);
+    let legs: serde_json::Value = serde_json::from_str(&legs).unwrap();
+    assert_eq!((legs.as_array().unwrap().len(), legs[0]["state"].as_str()), (1, Some("answered")), "{legs}");
+    assert!(legs[0]["unheard"].is_array() && legs[0]["mos_received"].is_null(), "{legs}");
 
     server.terminate();
     server.wait_for_gauge("draining", 1);

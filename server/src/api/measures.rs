@@ -1,7 +1,10 @@
 //! The one table of what is measured, printed for Prometheus and as JSON.
 
-use control::media::io::WorkerGauges;
-use serde_json::Value;
+use control::{
+    io::LegReport,
+    media::{Mos, io::WorkerGauges},
+};
+use serde_json::{Value, json};
 
 use super::Snapshot;
 
@@ -29,7 +32,7 @@ struct Measure {
 }
 
 fn measures(snapshot: &Snapshot) -> Vec<Measure> {
-    let Snapshot { gauges, counts, calls, draining, uptime } = snapshot;
+    let Snapshot { gauges, counts, calls, draining, uptime, legs } = snapshot;
     let (sip, media, transports) = (&gauges.signaling, &gauges.media, &gauges.transports);
     let gauge = |name, value: usize, help| Measure { name, kind: Kind::Gauge, help, value: value as u64 };
     let counter = |name, value: u64, help| Measure { name, kind: Kind::Counter, help, value };
@@ -37,6 +40,16 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
         gauge("calls", *calls, "Calls that are up."),
         gauge("legs", gauges.legs, "Legs, one per party of a call."),
         gauge("sessions", media.sessions, "Media sessions."),
+        gauge(
+            "mos_received_hundredths",
+            mean(legs.iter().map(|leg| leg.quality.mos_received)),
+            "Mean opinion score of what legs said in the last seconds, by the E-model, x 100; 0 while unknown.",
+        ),
+        gauge(
+            "mos_sent_hundredths",
+            mean(legs.iter().map(|leg| leg.quality.mos_sent)),
+            "Mean opinion score of what legs heard in the last seconds, as they report, x 100; 0 while unknown.",
+        ),
         gauge("rtp_ports", media.ports_in_use, "Pairs of RTP ports in use."),
         gauge("sessions_on_shared_ports", media.sharing, "Media sessions on shared RTP ports."),
         gauge("rtp_ports_quarantined", media.ports_quarantined, "Pairs of RTP ports that rest after use."),
@@ -89,6 +102,11 @@ fn measures(snapshot: &Snapshot) -> Vec<Measure> {
             "rtp_packets_late_total",
             counts.packets_late,
             "RTP packets of ended legs that came too late to be heard.",
+        ),
+        counter(
+            "srtp_packets_refused_total",
+            counts.packets_refused,
+            "Packets of ended legs with a wrong key, or received before.",
         ),
         counter(
             "leg_frames_skipped_total",
@@ -201,6 +219,40 @@ pub(super) fn prometheus(snapshot: &Snapshot) -> String {
         }
     }
     text
+}
+
+/// Of those that are known.
+fn mean(scores: impl Iterator<Item = Mos>) -> usize {
+    let (sum, count) = scores
+        .map(|score| usize::from(score.hundredths()))
+        .filter(|score| *score > 0)
+        .fold((0, 0), |(sum, count), score| (sum + score, count + 1));
+    usize::checked_div(sum, count).unwrap_or(0)
+}
+
+/// One object for each leg, in the order of their ids.
+pub(super) fn legs(snapshot: &Snapshot) -> Value {
+    let score = |mos: Mos| match mos.hundredths() {
+        0 => Value::Null,
+        hundredths => (f64::from(hundredths) / 100.0).into(),
+    };
+    let leg = |report: &LegReport| {
+        let quality = &report.quality;
+        json!({
+            "leg": report.leg.0.to_string(),
+            "state": format!("{:?}", report.state).to_lowercase(),
+            "bridged": report.bridged.map(|leg| leg.0.to_string()),
+            "mos_received": score(quality.mos_received),
+            "mos_sent": score(quality.mos_sent),
+            "loss_received_percent": f64::from(quality.loss_received) / 2.56,
+            "loss_sent_percent": f64::from(quality.loss_sent) / 2.56,
+            "jitter_ms": quality.jitter_ms,
+            "round_trip_ms": quality.round_trip_ms,
+            "unheard": quality.unheard.names().collect::<Vec<_>>(),
+            "unsaid": quality.unsaid.names().collect::<Vec<_>>(),
+        })
+    };
+    Value::Array(snapshot.legs.iter().map(leg).collect())
 }
 
 /// One flat object; the media threads in an array.

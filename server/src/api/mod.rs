@@ -11,7 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use control::{CallRecord, call_record::Direction, io::Gauges};
+use control::{
+    CallRecord,
+    call_record::Direction,
+    io::{Gauges, LegReport},
+};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -30,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Snapshot {
     /// Of the libraries below.
     pub gauges: Gauges,
+    /// Every leg.
+    pub legs: Vec<LegReport>,
     /// Since the start.
     pub counts: Counts,
     /// Calls the attendant runs.
@@ -59,6 +65,8 @@ pub struct Counts {
     pub packets_lost: u64,
     /// RTP packets that came too late to be heard, of ended legs.
     pub packets_late: u64,
+    /// Packets that ended legs refused: not encrypted with their peer's key, or received before.
+    pub packets_refused: u64,
     /// Frames that ended legs were not sent because their media thread was late.
     pub frames_skipped: u64,
 }
@@ -75,6 +83,7 @@ impl Counts {
         *count += 1;
         self.packets_lost += record.stats.lost;
         self.packets_late += record.stats.late;
+        self.packets_refused += record.stats.unauthenticated + record.stats.replayed;
         self.frames_skipped += record.stats.skipped;
     }
 }
@@ -85,6 +94,7 @@ pub async fn serve(listener: TcpListener, control: mpsc::Sender<Question>) {
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/api/v1/gauges", get(gauges))
+        .route("/api/v1/legs", get(legs))
         .with_state(control);
     if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(%error, "HTTP ended");
@@ -124,6 +134,13 @@ async fn metrics(State(control): State<mpsc::Sender<Question>>) -> Response {
 async fn gauges(State(control): State<mpsc::Sender<Question>>) -> Response {
     match snapshot(&control).await {
         Some(snapshot) => Json(measures::json(&snapshot)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn legs(State(control): State<mpsc::Sender<Question>>) -> Response {
+    match snapshot(&control).await {
+        Some(snapshot) => Json(measures::legs(&snapshot)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -70,7 +70,7 @@ Configuration file (TOML), every key is optional:
                                    # conference: limit | reject: code
   target = \"sip:$1@127.0.0.1:5090\" # or user:NAME
 
-HTTP: /health, /metrics (Prometheus), /api/v1/gauges (JSON).
+HTTP: /health, /metrics (Prometheus), /api/v1/gauges and /api/v1/legs (JSON).
 SIGTERM or Ctrl-C: new calls are refused with 503, running ones may end by themselves; a second signal exits at once.")]
 pub struct Serve {
     /// Read users, routes and all settings from this TOML file
@@ -349,6 +349,7 @@ impl Service {
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             gauges: self.control.gauges(),
+            legs: self.control.leg_reports(),
             counts: self.counts,
             calls: self.attendant.calls(),
             draining: self.deadline.is_some(),
