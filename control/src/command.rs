@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use media::{
-    DigitString, MixId, PlayerId, Prompt, Srtp, TapId, dsp::tone_script::ToneScript,
+    Detectors, DigitString, MixId, PlayerId, Prompt, Srtp, TapId, dsp::tone_script::ToneScript,
     graph::recorder::Recorder,
 };
 use signaling::{NameAddr, StatusCode, Uri};
@@ -133,6 +133,10 @@ pub enum Command {
     SendDigits(DigitString),
     /// Collects digits; replaces a running collection, which ends as [`crate::CollectEnd::Replaced`].
     Collect(Collect),
+    /// Starts and stops detectors on what the peer says, early media included; they tell
+    /// [`crate::EventKind::ToneHeard`], [`crate::EventKind::BeepHeard`], [`crate::EventKind::AnsweredBy`],
+    /// [`crate::EventKind::SpeechStarted`] and keys. Takes the place of those wanted before.
+    Detect(Box<Detectors>),
     /// Records what the leg says and hears.
     Record(TapId, Box<Recorder>),
     /// Ends a recording.

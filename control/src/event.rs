@@ -1,6 +1,9 @@
 //! Everything a switchboard can tell.
 
-use media::{FinishReason, MixId, PlayerId, TapId};
+use media::{
+    FinishReason, MixId, PlayerId, TapId,
+    dsp::{answering_machine::Verdict, call_progress::Progress},
+};
 use signaling::{Incoming, RegistrationId, RegistrationState, StatusCode, Uri};
 
 use crate::{call_record::CallRecord, command::LegId};
@@ -43,12 +46,23 @@ pub enum EventKind {
     MediaStarted,
     /// The peer's RTP fell silent.
     MediaStopped,
-    /// The peer pressed a key (`0`-`9`, `*`, `#`, `A`-`D`).
+    /// The peer pressed a key (`0`-`9`, `*`, `#`, `A`-`D`), by whatever way: telephone event, INFO or tones. The same
+    /// key in several ways is told once.
     DigitDown(char),
     /// The peer released it; how long it was held, ms.
     Digit(char, u32),
     /// The collection is over.
     Collected(String, CollectEnd),
+    /// The peer's line says something in tones: ringing, busy, congestion, a fax, an announcement.
+    ToneHeard(Progress),
+    /// A voicemail's beep is over; its frequency, Hz, and length, ms.
+    BeepHeard(u16, u32),
+    /// Who answered, as far as can be told; may be revised once. The times in it are ms since the detector was started.
+    AnsweredBy(Verdict),
+    /// The peer talks.
+    SpeechStarted,
+    /// It no longer does.
+    SpeechStopped,
     /// All digits were sent.
     DigitsSent,
     /// The tone was heard to its end.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use media::{Feed, Negotiation, PlayerId, Quality, SessionConfig, SessionId};
+use media::{Detectors, Feed, Inband, Negotiation, PlayerId, Quality, SessionConfig, SessionId};
 use signaling::{Body, Cause, EarlyId, Incoming, InviteId, StatusCode};
 
 use crate::{
@@ -85,8 +85,10 @@ pub(crate) struct Leg {
     pub(crate) hold: Hold,
     /// As the media session told it last.
     pub(crate) quality: Quality,
-    /// Key, when it went down, and whether through RTP: INFO and RFC 4733 report the same key twice.
-    pub(crate) last_key: Option<(char, Instant, bool)>,
+    /// What is listened for by command.
+    pub(crate) detectors: Detectors,
+    /// What is done about digits in the audio unless a command says otherwise.
+    pub(crate) inband: Inband,
     /// Whether [`crate::EventKind::Incoming`] was told; a leg refused before is never heard of.
     pub(crate) told: bool,
     pub(crate) from: String,
@@ -137,7 +139,8 @@ impl Leg {
             collecting: None,
             hold: Hold::default(),
             quality: Quality::default(),
-            last_key: None,
+            detectors: Detectors::default(),
+            inband: Inband::Ignore,
             told: false,
             from: String::new(),
             to: String::new(),

@@ -60,7 +60,7 @@ pub use {media, signaling};
 pub use app::App;
 pub use call_record::CallRecord;
 pub use command::{Collect, Command, Dial, LegId, Play, Target};
-pub use config::{Config, Mux};
+pub use config::{Config, InbandDigits, Mux};
 pub use error::CommandError;
 pub use event::{CollectEnd, Event, EventKind, Notice};
 pub use leg::LegState;

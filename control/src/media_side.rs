@@ -158,9 +158,11 @@ impl Switchboard {
         config.signaling_ip = leg.signaling_ip;
         // Whoever does not want to hear us holds us (RFC 3264 §8.4).
         let held = matches!(config.direction, Flow::RecvOnly | Flow::Inactive);
+        let takes_events = config.send_event.is_some();
         let changed = leg.hold.remote != held;
         leg.hold.remote = held;
         self.media(media::Command::Configure(session, Box::new(config)));
+        self.choose_inband_digits(id, takes_events);
         if changed {
             self.tell(id, if held { EventKind::Held } else { EventKind::Resumed });
         }
@@ -175,7 +177,7 @@ impl Switchboard {
             MediaEvent::MediaStopped(_) => self.tell(id, EventKind::MediaStopped),
             MediaEvent::DigitDown(_, event) => {
                 if let Some(key) = media::dtmf::digit_char(event) {
-                    self.on_key_down(now, id, key, true);
+                    self.on_key_down(now, id, key);
                 }
             }
             MediaEvent::DigitUp(_, event, ms) => {
@@ -183,6 +185,11 @@ impl Switchboard {
                     self.on_key_up(id, key, ms);
                 }
             }
+            MediaEvent::ToneHeard(_, progress) => self.tell(id, EventKind::ToneHeard(progress)),
+            MediaEvent::BeepHeard(_, hz, ms) => self.tell(id, EventKind::BeepHeard(hz, ms)),
+            MediaEvent::Answerer(_, verdict) => self.tell(id, EventKind::AnsweredBy(verdict)),
+            MediaEvent::SpeechStarted(_) => self.tell(id, EventKind::SpeechStarted),
+            MediaEvent::SpeechStopped(_) => self.tell(id, EventKind::SpeechStopped),
             MediaEvent::DigitsSent(_) => self.tell(id, EventKind::DigitsSent),
             MediaEvent::ToneEnded(_) => self.tell(id, EventKind::ToneEnded),
             MediaEvent::TalkStarted(_) => self.tell(id, EventKind::TalkStarted),

@@ -47,7 +47,7 @@ impl Switchboard {
                 self.with_leg(invite, |this, leg| this.on_modify_failed(leg, code));
             }
             SignalingEvent::Info(invite, body) => {
-                self.with_leg(invite, |this, leg| this.on_info(now, leg, &body));
+                self.with_leg(invite, |this, leg| this.on_info(leg, &body));
             }
             SignalingEvent::Ended(invite, ended) => {
                 let Ended { cause, code, reason } = *ended;
@@ -126,6 +126,7 @@ impl Switchboard {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.advance(now, LegState::Answered);
         }
+        self.greeting_begins(id);
         self.tell(id, EventKind::Answered);
     }
 

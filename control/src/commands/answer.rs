@@ -18,6 +18,7 @@ impl Switchboard {
         self.invite(id)?.accept(now, body)?;
         self.leg(id)?.advance(now, LegState::Answered);
         self.apply_prepared(id);
+        self.greeting_begins(id);
         Ok(())
     }
 }

@@ -1,14 +1,11 @@
 //! Digits out, and keys in from RTP and from INFO.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use media::DigitString;
 use signaling::Body;
 
 use crate::{command::LegId, error::CommandError, event::EventKind, switchboard::Switchboard};
-
-/// The same key through RTP and through INFO within this time is one key.
-const SAME_KEY: Duration = Duration::from_millis(300);
 
 impl Switchboard {
     pub(crate) fn send_digits(&mut self, id: LegId, digits: DigitString) -> Result<(), CommandError> {
@@ -17,27 +14,20 @@ impl Switchboard {
         Ok(())
     }
 
-    pub(crate) fn on_info(&mut self, now: Instant, id: LegId, body: &Body) {
+    /// The media session knows what else came in of the same key, and passes it on.
+    pub(crate) fn on_info(&mut self, id: LegId, body: &Body) {
         let Some((key, ms)) = parse_info(body) else { return };
-        if self.on_key_down(now, id, key, false) {
-            self.on_key_up(id, key, ms);
+        let session = self.legs.get(&id).filter(|leg| !leg.is_ending()).and_then(|leg| leg.session);
+        if let (Some(session), Some(code)) = (session, media::dtmf::digit_code(key)) {
+            self.media(media::Command::DigitHeard(session, code, ms));
         }
     }
 
-    /// Whether this is news.
-    pub(crate) fn on_key_down(&mut self, now: Instant, id: LegId, key: char, through_rtp: bool) -> bool {
-        let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.is_ending()) else { return false };
-        if let Some((last, at, last_rtp)) = leg.last_key
-            && last == key
-            && last_rtp != through_rtp
-            && now.saturating_duration_since(at) < SAME_KEY
-        {
-            return false;
+    pub(crate) fn on_key_down(&mut self, now: Instant, id: LegId, key: char) {
+        if self.legs.get(&id).is_some_and(|leg| !leg.is_ending()) {
+            self.tell(id, EventKind::DigitDown(key));
+            self.collect_key(now, id, key);
         }
-        leg.last_key = Some((key, now, through_rtp));
-        self.tell(id, EventKind::DigitDown(key));
-        self.collect_key(now, id, key);
-        true
     }
 
     pub(crate) fn on_key_up(&mut self, id: LegId, key: char, ms: u32) {
@@ -46,7 +36,7 @@ impl Switchboard {
 }
 
 /// `application/dtmf-relay` (`Signal=5`, `Duration=160`) and `application/dtmf` (`5`): the key and its length in ms.
-fn parse_info(body: &Body) -> Option<(char, u32)> {
+fn parse_info(body: &Body) -> Option<(char, u16)> {
     let text = std::str::from_utf8(&body.bytes).ok()?;
     let kind = body.content_type.split(';').next()?.trim().to_ascii_lowercase();
     let (mut signal, mut ms) = (None, 160);
@@ -79,7 +69,7 @@ fn parse_info(body: &Body) -> Option<(char, u32)> {
 mod tests {
     use super::*;
 
-    fn parsed(content_type: &str, text: &'static str) -> Option<(char, u32)> {
+    fn parsed(content_type: &str, text: &'static str) -> Option<(char, u16)> {
         parse_info(&Body { content_type: content_type.into(), bytes: text.into() })
     }
 

@@ -4,6 +4,7 @@ mod answer;
 mod bridge;
 mod collect;
 mod conference;
+mod detect;
 mod dial;
 mod dtmf;
 mod hang_up;
@@ -36,6 +37,7 @@ impl Switchboard {
             Command::Echo => self.echo(leg),
             Command::SendDigits(digits) => self.send_digits(leg, digits),
             Command::Collect(how) => self.collect(now, leg, how),
+            Command::Detect(wanted) => self.detect(leg, *wanted),
             Command::Record(tap, recorder) => self.record(leg, tap, recorder),
             Command::StopRecord(tap) => self.stop_record(leg, tap),
             Command::Bridge(other) => self.bridge(leg, other),
