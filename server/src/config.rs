@@ -13,7 +13,7 @@ use std::{
 };
 
 use control::{
-    Mux,
+    InbandDigits, Mux,
     media::{Codec, Latch, Srtp, dsp::tone_plan::Country},
     signaling::{
         Transport,
@@ -86,6 +86,8 @@ pub struct Media {
     pub mux: Mux,
     /// Whose tones are played. Default the United States.
     pub tones: Country,
+    /// Whether digits are looked for in the audio. Default [`InbandDigits::WithoutEvents`].
+    pub inband_digits: InbandDigits,
 }
 
 /// One `[[user]]`.
@@ -137,6 +139,7 @@ impl Default for Media {
             srtp: Srtp::default(),
             mux: Mux::default(),
             tones: Country::Us,
+            inband_digits: InbandDigits::default(),
         }
     }
 }
@@ -199,7 +202,7 @@ impl Config {
         for user in root.sections("user", report) {
             self.sip.read_user(user, report);
         }
-        self.routes = routes::read(root.sections("route", report), folder, report);
+        self.routes = routes::read(root.sections("route", report), folder, self.media.tones, report);
         root.finish(report);
     }
 }
@@ -322,6 +325,14 @@ impl Media {
                 item.parsed(&listed(&codes), report, |text| Country::from_code(text).ok_or_else(String::new));
             self.tones = country.unwrap_or(Country::Us);
         }
+        if let Some(item) = section.take("inband_digits") {
+            let names: Vec<&str> = INBAND_DIGITS.iter().map(|(name, _)| *name).collect();
+            let digits = item.parsed(&listed(&names), report, |text| {
+                let known = INBAND_DIGITS.iter().find(|(name, _)| *name == text);
+                known.map(|(_, digits)| *digits).ok_or_else(String::new)
+            });
+            self.inband_digits = digits.unwrap_or_default();
+        }
         section.finish(report);
     }
 }
@@ -379,6 +390,13 @@ fn algorithm(text: &str) -> Result<Algorithm, String> {
 }
 
 const PTIMES: [u8; 5] = [10, 20, 30, 40, 60];
+
+const INBAND_DIGITS: [(&str, InbandDigits); 4] = [
+    ("auto", InbandDigits::WithoutEvents),
+    ("remove", InbandDigits::WithoutEventsRemoved),
+    ("always", InbandDigits::Always),
+    ("never", InbandDigits::Never),
+];
 
 const LATCHES: [(&str, Latch); 3] = [("off", Latch::Off), ("same-ip", Latch::SameIp), ("any", Latch::Any)];
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use control::{
-    media::{Prompt, Srtp},
+    media::{Prompt, Srtp, dsp::tone_script::ToneScript},
     signaling::{NameAddr, StatusCode, Uri},
 };
 use regex::{Captures, Regex};
@@ -37,6 +37,15 @@ pub enum Application {
         ring_timeout: Option<Duration>,
         /// Whether its media is encrypted; as configured for all where `None`.
         srtp: Option<Srtp>,
+        /// Whether to find out if a human answers.
+        amd: bool,
+    },
+    /// The caller hears a tone, and is hung up when it ends.
+    Tone {
+        /// The tone.
+        script: Arc<ToneScript>,
+        /// Whether the call is answered for it.
+        answer: bool,
     },
     /// The caller hears all others who dialled the same.
     Conference {
@@ -78,6 +87,13 @@ pub enum Task {
         /// How many may be in it.
         limit: Option<usize>,
     },
+    /// See [`Application::Tone`].
+    Tone {
+        /// The tone.
+        script: Arc<ToneScript>,
+        /// Whether the call is answered for it.
+        answer: bool,
+    },
     /// See [`Application::Reject`].
     Reject(StatusCode),
 }
@@ -93,6 +109,8 @@ pub struct Call {
     pub ring_timeout: Option<Duration>,
     /// Whether its media is encrypted; as configured for all where `None`.
     pub srtp: Option<Srtp>,
+    /// Whether to find out if a human answers.
+    pub amd: bool,
 }
 
 /// Somebody who can be called.
@@ -133,6 +151,7 @@ impl Router {
                 from: None,
                 ring_timeout: None,
                 srtp: None,
+                amd: false,
             })),
             false => Task::Reject(StatusCode::NOT_FOUND),
         }
@@ -153,8 +172,9 @@ impl Application {
             Self::Echo => Task::Echo,
             Self::Play { prompt, times } => Task::Play { prompt: Arc::clone(prompt), times: *times },
             Self::Conference { limit } => Task::Conference { name: captures[0].to_owned(), limit: *limit },
+            Self::Tone { script, answer } => Task::Tone { script: Arc::clone(script), answer: *answer },
             Self::Reject(code) => Task::Reject(*code),
-            Self::Dial { target, from, ring_timeout, srtp } => {
+            Self::Dial { target, from, ring_timeout, srtp, amd } => {
                 let from = match from.as_ref().map(|from| calling_party(&from.expand(captures))) {
                     None => None,
                     Some(Ok(from)) => Some(from),
@@ -163,7 +183,7 @@ impl Application {
                 match party(target, captures) {
                     Some(party) => {
                         let (ring_timeout, srtp) = (*ring_timeout, *srtp);
-                        Task::Dial(Box::new(Call { party, from, ring_timeout, srtp }))
+                        Task::Dial(Box::new(Call { party, from, ring_timeout, srtp, amd: *amd }))
                     }
                     None => Task::Reject(StatusCode::NOT_FOUND),
                 }

@@ -222,6 +222,61 @@ fn a_recording_is_played_whole_so_often_as_asked_and_then_the_caller_is_hung_up(
 }
 
 #[test]
+fn a_tone_is_heard_before_the_answer_or_after_it_and_its_end_ends_the_call() {
+    const OTHER: LegId = LegId(2);
+    let plan = r#"
+        [[route]]
+        to = "busy"
+        app = "tone"
+        tone = "busy"
+        country = "fr"
+        answer = false
+        [[route]]
+        to = "info"
+        app = "tone"
+        tone = "!950/330,!1400/330,!1800/330"
+        "#;
+    let mut stage = Stage::new(plan, 1);
+    stage.call("busy");
+    assert_eq!(stage.wait_for_progress(0), (StatusCode::SESSION_PROGRESS, true));
+    stage.listen(0, LINE);
+    stage.world.run_for(Duration::from_secs(4));
+    let arrived = stage.world.arrived(stage.phones[0], LINE);
+    let heard = arrived.chunks_exact(160).filter(|frame| tone_level(frame, 8000, 440.0) > AUDIBLE).count();
+    assert!((90..=110).contains(&heard), "{heard} frames of 200 in all");
+    stage.ask(0, LINE, Command::HangUp(None));
+    stage.wait_for_end(0);
+    stage.call_on(OTHER, "info");
+    stage.wait_for_answer(0);
+    stage.listen(0, OTHER);
+    let record = stage.wait_for_end(0);
+    assert_eq!(record.cause, Cause::RemoteBye);
+    let arrived = stage.world.arrived(stage.phones[0], OTHER);
+    let highest = arrived.chunks_exact(160).filter(|frame| tone_level(frame, 8000, 1800.0) > AUDIBLE).count();
+    assert!((15..=18).contains(&highest), "{highest} frames of 16");
+    stage.close();
+}
+
+#[test]
+fn a_route_may_find_out_who_answers_and_both_hear_each_other_meanwhile() {
+    let mut stage = Stage::new(&format!("{TO_PHONE}amd = true\n"), 2);
+    stage.call("9100");
+    let leg = stage.wait_for_call(1);
+    stage.ask(1, leg, Command::Answer);
+    stage.wait_for_answer(0);
+    stage.listen(0, LINE);
+    stage.say(1, leg, CALLEE_HZ);
+    assert!(stage.hears(0, LINE, CALLEE_HZ));
+    stage.world.run_for(Duration::from_secs(6));
+    let events = &stage.world.node(stage.server).events;
+    let verdicts = events.iter().filter(|(_, event)| matches!(event.kind, EventKind::AnsweredBy(_))).count();
+    assert_eq!(verdicts, 1, "{events:#?}");
+    stage.ask(0, LINE, Command::HangUp(None));
+    stage.wait_for_end(1);
+    stage.close();
+}
+
+#[test]
 fn a_caller_is_rejected_with_the_code_of_the_route() {
     let mut stage = Stage::new("[[route]]\nto = \"closed\"\napp = \"reject\"\ncode = 603\n", 1);
     stage.call("closed");

@@ -267,11 +267,11 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
         ("app = \"echo\"", "1:1: route[1].to: missing; expected a regular expression for the dialled user"),
         (
             "to = \"a\"",
-            "1:1: route[1].app: missing; expected `echo`, `play`, `dial`, `conference` or `reject`",
+            "1:1: route[1].app: missing; expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`",
         ),
         (
             "to = \"a\"\napp = \"ehco\"",
-            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"ehco\": did you mean `echo`?",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`, found \"ehco\": did you mean `echo`?",
         ),
         (
             "to = \"a\"\napp = \"conference\"\nlimit = 0",
@@ -279,7 +279,7 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
         ),
         (
             "to = \"a\"\napp = \"scenario\"\nfile = \"x.js\"",
-            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference` or `reject`, found \"scenario\": scenario is not available yet",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`, found \"scenario\": scenario is not available yet",
         ),
         ("to = \"a\"\napp = \"play\"", "1:1: route[1].file: missing; expected the path of a WAV file"),
         (
@@ -301,6 +301,14 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
         (
             "to = \"a\"\napp = \"dial\"\ntarget = \"tel:112\"",
             "4:10: route[1].target: expected sip:USER@HOST[:PORT] or user:NAME, found \"tel:112\": tel: cannot be called",
+        ),
+        (
+            "to = \"a\"\napp = \"tone\"\ntone = \"425@-19\"\ncountry = \"xx\"",
+            "5:11: route[1].country: expected the code of a known country, found \"xx\"",
+        ),
+        (
+            "to = \"a\"\napp = \"tone\"\ntone = \"425@-19;*(1/3/2)\"",
+            "4:8: route[1].tone: expected `ring`, `busy`, `congestion`, `dial` or `info`, or a tone script, found \"425@-19;*(1/3/2)\": expected the number of a tone at position 14",
         ),
         (
             "to = \"a\"\napp = \"reject\"\ncode = 200",

@@ -132,7 +132,7 @@ fn router(callee: &str) -> Router {
         Route::new(Regex::new("^(?:busy)$").unwrap(), Application::Reject(StatusCode::BUSY_HERE)),
         Route::new(
             pattern,
-            Application::Dial { target, from: None, ring_timeout: Some(ms(6000)), srtp: None },
+            Application::Dial { target, from: None, ring_timeout: Some(ms(6000)), srtp: None, amd: false },
         ),
     ])
 }

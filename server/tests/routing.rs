@@ -26,7 +26,9 @@ fn party(router: &Router, user: &str) -> String {
             Party::User(name) => format!("user {name}"),
         },
         Task::Reject(code) => code.to_string(),
-        other @ (Task::Echo | Task::Play { .. } | Task::Conference { .. }) => format!("{other:?}"),
+        other @ (Task::Echo | Task::Play { .. } | Task::Conference { .. } | Task::Tone { .. }) => {
+            format!("{other:?}")
+        }
     }
 }
 

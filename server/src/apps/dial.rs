@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use control::{
     CallRecord, Command, Dial as Dialling, Event, EventKind, LegId, Switchboard, Target,
-    media::dsp::{tone::ToneSpec, tone_plan::Country},
+    media::{
+        Detectors,
+        dsp::{answering_machine::AnsweringMachineConfig, tone_plan::Country, tone_script::ToneScript},
+    },
     signaling::{Cause, Incoming, NameAddr, StatusCode},
 };
 
@@ -20,6 +23,8 @@ pub(super) struct Dial {
     is_user: bool,
     /// Whose ringback the caller hears where we must make it.
     country: Country,
+    /// Whether to find out if a human answers.
+    amd: bool,
     /// Who answered first.
     winner: Option<LegId>,
     /// What the caller is told when nobody answers.
@@ -54,6 +59,8 @@ struct Callee {
     early: bool,
     /// RTP comes.
     audible: bool,
+    /// It is listened for an answering machine.
+    judged: bool,
     ended: bool,
 }
 
@@ -82,6 +89,7 @@ impl Dial {
             callees: Vec::new(),
             is_user,
             country,
+            amd: call.amd,
             winner: None,
             refusal: None,
         };
@@ -102,7 +110,14 @@ impl Dial {
                 srtp: call.srtp,
             };
             if ask(now, leg, Command::Dial(Box::new(dialling)), switchboard) {
-                dial.callees.push(Callee { leg, ringing: false, early: false, audible: false, ended: false });
+                dial.callees.push(Callee {
+                    leg,
+                    ringing: false,
+                    early: false,
+                    audible: false,
+                    judged: false,
+                    ended: false,
+                });
             }
         }
         if dial.callees.is_empty() {
@@ -138,6 +153,13 @@ impl Dial {
 
     fn on_callee(&mut self, now: Instant, leg: LegId, kind: &EventKind, switchboard: &mut Switchboard) {
         let Some(callee) = self.callees.iter_mut().find(|callee| callee.leg == leg) else { return };
+        let has_media = matches!(kind, EventKind::Progress(_, true) | EventKind::Answered);
+        if self.amd && has_media && !callee.judged {
+            // From early media on: an announcement of the network tells as much as a greeting.
+            let answering_machine = Some(AnsweringMachineConfig::default());
+            let detectors = Detectors { answering_machine, ..Detectors::default() };
+            callee.judged = ask(now, leg, Command::Detect(Box::new(detectors)), switchboard);
+        }
         match kind {
             EventKind::Progress(code, media) => {
                 callee.ringing |= *code == StatusCode::RINGING;
@@ -236,7 +258,7 @@ impl Dial {
         let rings = self.callees.iter().any(|callee| callee.ringing && !callee.ended);
         if rings && self.caller.early {
             if self.caller.hears != Hears::Ringback
-                && ask(now, self.caller.leg, Command::tone(ToneSpec::ringback(self.country)), switchboard)
+                && ask(now, self.caller.leg, Command::tone(ToneScript::ringback(self.country)), switchboard)
             {
                 self.caller.hears = Hears::Ringback;
             }

@@ -5,6 +5,7 @@ mod dial;
 mod echo;
 mod play;
 mod reject;
+mod tone;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +23,7 @@ use self::{
     dial::Dial,
     echo::Echo,
     play::Play,
+    tone::Tone,
 };
 use crate::routing::{Router, Task};
 
@@ -55,6 +57,7 @@ enum Running {
     Play(Play),
     Dial(Box<Dial>),
     Conference(Member),
+    Tone(Tone),
 }
 
 impl Attendant {
@@ -111,6 +114,9 @@ impl Attendant {
             Task::Conference { name, limit } => {
                 self.conferences.begin(now, caller, name, limit, switchboard).map(Running::Conference)
             }
+            Task::Tone { script, answer } => {
+                Some(Running::Tone(Tone::begin(now, caller, script, answer, switchboard)))
+            }
             Task::Reject(code) => {
                 reject::reject(now, caller, code, switchboard);
                 None
@@ -147,6 +153,10 @@ impl App for Attendant {
                 play.handle_event(now, event, switchboard);
                 self.deadlines.extend(play.poll_timeout().map(|at| (at, owner)));
             }
+            Running::Tone(tone) => {
+                tone.handle_event(now, event);
+                self.deadlines.extend(tone.poll_timeout().map(|at| (at, owner)));
+            }
             Running::Dial(dial) => dial.handle_event(now, event, switchboard),
         }
         if matches!(event.kind, EventKind::Ended(_)) {
@@ -165,6 +175,7 @@ impl App for Attendant {
             self.deadlines.pop_first();
             match self.calls.get_mut(&owner).map(|call| &mut call.task) {
                 Some(Running::Play(play)) => play.handle_timeout(now, switchboard),
+                Some(Running::Tone(tone)) => tone.handle_timeout(now, switchboard),
                 // The call ended before its deadline, or has none.
                 Some(Running::Echo(_) | Running::Dial(_) | Running::Conference(_)) | None => {}
             }

@@ -58,6 +58,7 @@ Configuration file (TOML), every key is optional:
   srtp = \"accept\"                  # off, accept, optional or required
   mux = \"auto\"                    # on or off; callers share RTP ports: auto with latch off, on if not behind NAT
   tones = \"us\"                     # whose ringback callers hear
+  inband_digits = \"auto\"           # auto: of peers without telephone events; remove, always or never
   [limits]
   max_calls = 1000                 # default: no limit
   max_load = 0.85                  # busy share of a media thread from which on calls are refused with 503
@@ -66,8 +67,8 @@ Configuration file (TOML), every key is optional:
   password = \"...\"
   [[route]]                        # first match wins; users are reached after all routes
   to = \"9([0-9]+)\"                 # anchored regular expression for the dialled user
-  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout, srtp
-                                   # conference: limit | reject: code
+  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout, srtp,
+                                   # amd | conference: limit | tone: tone, country, answer | reject: code
   target = \"sip:$1@127.0.0.1:5090\" # or user:NAME
 
 HTTP: /health, /metrics (Prometheus), /api/v1/gauges and /api/v1/legs (JSON).
@@ -194,6 +195,7 @@ pub fn setup(config: &Config) -> Setup {
                 ..Capabilities::default()
             },
             mux: config.media.mux,
+            inband_digits: config.media.inband_digits,
             ..control::Config::default()
         },
         listeners: config.sip.listen.clone(),
@@ -319,6 +321,16 @@ impl Service {
                     self.counts.refused += u64::from(!admitted);
                     self.attendant.set_full(!admitted);
                     tracing::debug!(leg = event.leg.0, admitted, from = %incoming.from.uri, to = %incoming.request_uri, "call");
+                }
+                if let EventKind::AnsweredBy(verdict) = &event.kind {
+                    tracing::info!(
+                        leg = event.leg.0,
+                        answerer = ?verdict.answerer,
+                        cause = ?verdict.cause,
+                        confidence = verdict.confidence,
+                        revised = verdict.is_revision,
+                        "answered by"
+                    );
                 }
                 if let EventKind::Ended(record) = &event.kind {
                     self.counts.ended(record);

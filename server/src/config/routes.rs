@@ -7,7 +7,13 @@ use std::{
     time::Duration,
 };
 
-use control::{media::Prompt, signaling::StatusCode};
+use control::{
+    media::{
+        Prompt,
+        dsp::{tone_plan::Country, tone_script::ToneScript},
+    },
+    signaling::StatusCode,
+};
 use regex::Regex;
 
 use super::{
@@ -19,12 +25,23 @@ use crate::routing::{self, Application, Route, Template};
 /// What a called party looks like.
 const TARGET: &str = "sip:USER@HOST[:PORT] or user:NAME";
 
-pub(super) fn read(sections: Vec<Section<'_>>, folder: &Path, report: &mut Report<'_>) -> Vec<Route> {
+/// `home` is whose tones are meant where no country is named.
+pub(super) fn read(
+    sections: Vec<Section<'_>>,
+    folder: &Path,
+    home: Country,
+    report: &mut Report<'_>,
+) -> Vec<Route> {
     let mut prompts = Prompts { folder, loaded: BTreeMap::new() };
-    sections.into_iter().filter_map(|section| route(section, &mut prompts, report)).collect()
+    sections.into_iter().filter_map(|section| route(section, &mut prompts, home, report)).collect()
 }
 
-fn route(mut section: Section<'_>, prompts: &mut Prompts<'_>, report: &mut Report<'_>) -> Option<Route> {
+fn route(
+    mut section: Section<'_>,
+    prompts: &mut Prompts<'_>,
+    home: Country,
+    report: &mut Report<'_>,
+) -> Option<Route> {
     const TO: &str = "a regular expression for the dialled user";
     let pattern =
         section.require("to", TO, report).and_then(|item| item.parsed(TO, report, routing::pattern));
@@ -45,6 +62,7 @@ fn route(mut section: Section<'_>, prompts: &mut Prompts<'_>, report: &mut Repor
         Kind::Play => play(&mut section, prompts, report),
         Kind::Dial => dial(&mut section, pattern.as_ref(), report),
         Kind::Conference => conference(&mut section, report),
+        Kind::Tone => tone(&mut section, home, report),
         Kind::Reject => reject(&mut section, report),
     };
     section.finish(report);
@@ -71,6 +89,10 @@ fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<
     let from = section.take("from");
     let ring_timeout = section.take("ring_timeout").and_then(|item| item.integer(1..=3600, report));
     let srtp = section.take("srtp").and_then(|item| super::srtp(item, report));
+    let amd = match section.take("amd") {
+        None => false,
+        Some(item) => item.boolean(report)?,
+    };
     // A template is only understood together with the expression whose captures it uses.
     let pattern = pattern?;
     let target = target?.parsed(TARGET, report, |text| {
@@ -85,7 +107,7 @@ fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<
         })?),
     };
     let ring_timeout = ring_timeout.map(Duration::from_secs);
-    Some(Application::Dial { target: target?, from, ring_timeout, srtp })
+    Some(Application::Dial { target: target?, from, ring_timeout, srtp, amd })
 }
 
 fn conference(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Application> {
@@ -94,6 +116,24 @@ fn conference(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Appl
         Some(item) => Some(usize::try_from(item.integer(1..=1_000_000, report)?).ok()?),
     };
     Some(Application::Conference { limit })
+}
+
+fn tone(section: &mut Section<'_>, home: Country, report: &mut Report<'_>) -> Option<Application> {
+    const TONE: &str = "`ring`, `busy`, `congestion`, `dial` or `info`, or a tone script";
+    const COUNTRY: &str = "the code of a known country";
+    let country = match section.take("country") {
+        None => Some(home),
+        Some(item) => item.parsed(COUNTRY, report, |text| Country::from_code(text).ok_or_else(String::new)),
+    };
+    let tone = section.require("tone", TONE, report);
+    let answer = match section.take("answer") {
+        None => Some(true),
+        Some(item) => item.boolean(report),
+    };
+    let (country, answer) = (country?, answer?);
+    let script = tone?
+        .parsed(TONE, report, |text| ToneScript::read(text, country).map_err(|error| error.to_string()))?;
+    Some(Application::Tone { script: Arc::new(script), answer })
 }
 
 fn reject(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Application> {
@@ -133,15 +173,17 @@ enum Kind {
     Play,
     Dial,
     Conference,
+    Tone,
     Reject,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
         ("echo", Self::Echo),
         ("play", Self::Play),
         ("dial", Self::Dial),
         ("conference", Self::Conference),
+        ("tone", Self::Tone),
         ("reject", Self::Reject),
     ];
 }
