@@ -4,13 +4,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     dice::Dice,
     sound::{Voice, add_noise, add_tone, samples},
     world::{World, config},
 };
 use offhook_media::{
-    Codec, Command, Detectors, Event, Feed, Inband, MixId, SessionId, TapId,
+    Codec, Command, Detectors, Event, Feed, Inband, MixId, PayloadFormat, SessionConfig, SessionId, TapId,
+    codec::L16Rate,
     dsp::{
         answering_machine::{Answerer, AnsweringMachineConfig, Cause, Verdict},
         call_progress::Progress,
@@ -379,4 +382,45 @@ fn talk_begins_and_ends() {
     world.run_ms(5_000);
     assert_eq!(world.told(|event| matches!(event, Event::SpeechStarted(_))), 2, "{:?}", world.events);
     assert_eq!(world.told(|event| matches!(event, Event::SpeechStopped(_))), 2);
+}
+
+#[test]
+fn digits_are_found_and_removed_in_wide_audio() {
+    for remove in [false, true] {
+        let mut world = World::new(17);
+        let wide = PayloadFormat { codec: Codec::L16(L16Rate::Hz16000), payload_type: 96 };
+        let wideband = |address: &str| SessionConfig { send: wide, receive: vec![wide], ..config(address) };
+        let (a, b) = (world.open(wideband("192.0.2.1:4000")), world.open(wideband("192.0.2.2:4000")));
+        world.command(Command::Feed(b, Feed::Session(a)));
+        detect(&mut world, a, digits(if remove { Inband::Remove } else { Inband::Tell }));
+        let mut sound = vec![0; 16 * 300];
+        for code in [1, 6, 11, 12] {
+            let mut tone = vec![0; 16 * 100];
+            ToneGenerator::new(ToneSpec::dtmf(code).expect("a key"), 16_000).fill(&mut tone);
+            sound.extend(tone);
+            sound.extend(vec![0; 16 * 100]);
+        }
+        sound.resize(16 * 1_500, 0);
+        let from = common::world::address("192.0.2.1:4000");
+        for (number, frame) in sound.chunks(320).enumerate() {
+            let mut bytes = vec![0x80, 96];
+            bytes.extend((number as u16).to_be_bytes());
+            bytes.extend((number as u32 * 320).to_be_bytes());
+            bytes.extend(9_u32.to_be_bytes());
+            bytes.extend(frame.iter().flat_map(|sample| sample.to_be_bytes()));
+            world.deliver(world.now + Duration::from_millis(20 * number as u64), a, from, bytes);
+        }
+        world.run_ms(2_000);
+        assert_eq!(keys(&world, a), "16#A");
+        let heard: Vec<i16> = world
+            .rtp(b)
+            .filter(|sent| sent.payload_type() == 96)
+            .flat_map(|sent| sent.payload().as_chunks::<2>().0.to_vec())
+            .map(i16::from_be_bytes)
+            .collect();
+        let share = energy(&heard) / energy(&sound);
+        let events = world.rtp(b).filter(|sent| sent.payload_type() == 101).count();
+        assert!(if remove { share < 0.1 } else { share > 0.9 }, "{remove}: {share}");
+        assert_eq!(events > 0, remove);
+    }
 }

@@ -354,5 +354,5 @@ fn the_example_is_accepted() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../offhook.example.toml");
     let config = Config::load(&example).unwrap();
     assert_eq!(config.sip.users.len(), 2);
-    assert_eq!(config.routes.len(), 5);
+    assert_eq!(config.routes.len(), 6);
 }
