@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Steps in the order they run: the cheap ones first, so that a slip is reported at once.
-STEPS=(tools fmt edges length clippy purity test doc deny fuzz build counts interop)
+STEPS=(tools fmt edges length clippy purity test doc deny loom miri fuzz build counts interop)
 MUTATIONS=${MUTATIONS:-1000000}
 
 step_tools() {
@@ -61,6 +61,21 @@ step_deny() {
         return 0
     fi
     cargo deny --exclude-dev check bans licenses sources
+}
+
+# What threads of the engine do to each other, in every interleaving.
+step_loom() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/loom \
+        cargo test --release --quiet --manifest-path loom/Cargo.toml
+}
+
+# The pure cores in an interpreter that sees undefined behaviour, where a nightly toolchain has one.
+step_miri() {
+    if ! cargo +nightly miri --version >/dev/null 2>&1; then
+        echo "cargo-miri is not installed: skipped"
+        return 0
+    fi
+    cargo +nightly miri test -p offhook-media --no-default-features --lib -- rtp:: session:: shard::
 }
 
 # The corpora replayed, then mutated copies of them, into the pure cores.

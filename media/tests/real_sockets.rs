@@ -208,6 +208,35 @@ fn a_foreign_source_is_not_heard() {
     assert!(stats.received >= 30);
 }
 
+/// The kernel drops what one socket cannot hold, and a leg is read a few times per beat.
+#[test]
+fn a_flooded_leg_takes_nothing_from_the_others() {
+    let mut engine = engine(22_000..=22_199);
+    let (quiet, _, mut peer) = open(&mut engine, None);
+    engine.send(Command::Feed(quiet, Feed::Session(quiet))).expect("room in the queue");
+    let (flooded, _, mut flooder) = open(&mut engine, None);
+    engine.send(Command::Feed(flooded, Feed::Session(flooded))).expect("room in the queue");
+    let (first, _) = peer.hear();
+    let mut sequence = first.sequence;
+    let (mut sent, mut echoed) = (0, 0);
+    for _ in 0..60 {
+        for _ in 0..300 {
+            flooder.talk(0x66);
+            sent += 1;
+        }
+        peer.talk(0x11);
+        let (header, mark) = peer.hear();
+        sequence = sequence.wrapping_add(1);
+        assert_eq!((header.ssrc, header.sequence), (first.ssrc, sequence));
+        assert_ne!(mark, 0x66);
+        echoed += u32::from(mark == 0x11);
+    }
+    assert!(echoed > 30, "{echoed} echoes");
+    let Event::Closed(_, stats) = close(&mut engine, flooded) else { unreachable!("filtered above") };
+    assert!(stats.received < sent / 2, "{} of {sent} were taken", stats.received);
+    close(&mut engine, quiet);
+}
+
 #[test]
 fn ports_come_in_pairs_and_rest_after_use() {
     let mut engine = engine(21_200..=21_203);

@@ -92,9 +92,12 @@ fn echo_relay_and_playback_cost_no_allocation() {
     let mut engine = Engine::start(config).expect("an engine");
     let mut ids = Vec::new();
     let mut peers = Vec::new();
-    for _ in 0..4 {
-        let (id, address) = engine.open(None).expect("a session");
+    for number in 0..8 {
         let peer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let remote = peer.local_addr().expect("an address");
+        // The second four share a port.
+        let opened = if number < 4 { engine.open(None) } else { engine.open_shared(None, remote) };
+        let (id, address) = opened.expect("a session");
         peer.connect(address).expect("an association");
         peer.set_read_timeout(Some(Duration::from_secs(10))).expect("a read timeout");
         let config =
@@ -108,6 +111,9 @@ fn echo_relay_and_playback_cost_no_allocation() {
         Command::Feed(ids[0], Feed::Session(ids[0])),
         Command::Feed(ids[1], Feed::Session(ids[2])),
         Command::Feed(ids[2], Feed::Session(ids[1])),
+        Command::Feed(ids[4], Feed::Session(ids[4])),
+        Command::Feed(ids[5], Feed::Session(ids[6])),
+        Command::Feed(ids[6], Feed::Session(ids[5])),
         Command::Play(ids[3], PlayerId(1), Box::new(Playback::prompt(prompt, None))),
     ] {
         engine.send(command).expect("room in the queue");

@@ -17,6 +17,7 @@ mod remotes;
 mod shared_port;
 mod sharing;
 mod socket;
+mod wake;
 mod wav;
 mod worker;
 

@@ -7,17 +7,16 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering, fence},
-    },
+    sync::Arc,
 };
+
+use super::wake::Asleep;
 
 /// Wakes a worker that has nothing to do.
 #[derive(Debug)]
 pub(crate) struct Doorbell {
     bell: File,
-    asleep: AtomicBool,
+    asleep: Asleep,
 }
 
 impl Doorbell {
@@ -30,27 +29,20 @@ impl Doorbell {
         }
         // SAFETY: the descriptor is new, open and owned by nobody else.
         let owned = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self { bell: File::from(owned), asleep: AtomicBool::new(false) })
+        Ok(Self { bell: File::from(owned), asleep: Asleep::new() })
     }
 
     /// Wakes the sleeper, if it sleeps. Call it after whatever it should see was written.
     pub(crate) fn ring(&self) {
-        // Pairs with the fence in `sleep`: either the sleeper sees what was written, or we see that it sleeps.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) {
+        self.asleep.disturb(|| {
             // The counter can only be full when 2^64 rings are pending: the sleeper wakes anyway.
             let _ = (&self.bell).write(&1u64.to_ne_bytes());
-        }
+        });
     }
 
     /// Sleeps until the bell rings, unless `ready` says that there is something to do.
     pub(crate) fn sleep(&self, ready: impl FnOnce() -> bool) {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if !ready() {
-            self.wait();
-        }
-        self.asleep.store(false, Ordering::Relaxed);
+        self.asleep.rest(ready, || self.wait());
         // Empties the counter; fails with WouldBlock when nobody rang.
         let _ = (&self.bell).read(&mut [0; 8]);
     }
@@ -121,6 +113,8 @@ pub(crate) fn channel<T>(capacity: usize, bell: Arc<Doorbell>) -> (Sender<T>, Re
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn channel<T>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
