@@ -159,6 +159,12 @@ impl Player {
         player
     }
 
+    /// Whether a frame of so many samples would not starve.
+    #[cfg(test)]
+    pub(crate) fn has(&self, samples: usize) -> bool {
+        !matches!(self.playback.pieces.get(self.piece), Some(Piece::Stream(stream)) if !stream.has(samples))
+    }
+
     pub(crate) fn id(&self) -> PlayerId {
         self.id
     }

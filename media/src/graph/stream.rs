@@ -34,6 +34,7 @@ pub fn stream(rate: u32, capacity_ms: u32) -> (StreamWriter, Stream) {
         whole: None,
         converter: Converter::new(),
         heard: false,
+        begun: false,
     };
     (writer, stream)
 }
@@ -137,6 +138,12 @@ impl StreamWriter {
         self.mark(What::Seeked(seek.number))
     }
 
+    /// Whether nothing was written or marked yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.written == 0 && self.marks.slots() == MARKS
+    }
+
     /// Whether nobody will read any more.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
@@ -171,6 +178,8 @@ pub struct Stream {
     converter: Converter,
     /// Something of this round was heard.
     heard: bool,
+    /// Something was ever heard.
+    begun: bool,
 }
 
 /// What reading gave.
@@ -201,9 +210,17 @@ impl Stream {
         self.shared.starved.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether so many samples, or the end, are there.
+    #[cfg(test)]
+    pub(crate) fn has(&self, samples: usize) -> bool {
+        let mark = self.mark.as_ref().or_else(|| self.marks.peek().ok());
+        let ends = mark.is_some_and(|mark| mark.at > self.read || !matches!(mark.what, What::End));
+        self.whole.is_some() || ends || (!self.seeking && self.samples.slots() >= samples)
+    }
+
     /// Whether silence is due to an absent writer, not to one who has to find another place.
     pub(crate) fn is_late(&self) -> bool {
-        self.heard && !self.seeking
+        self.begun && !self.seeking
     }
 
     /// Nobody will read any more; the writer may go home.
@@ -240,7 +257,12 @@ impl Stream {
     pub(crate) fn read(&mut self, rate: u32, out: &mut [i16]) -> Read {
         loop {
             if self.mark.is_none() {
+                // Looked at first: what was written before it went is still there.
+                let gone = self.marks.is_abandoned();
                 self.mark = self.marks.pop().ok();
+                if gone && self.mark.is_none() && self.samples.is_empty() {
+                    return Read::Failed("nobody fills the stream any more".into());
+                }
             }
             if self.seeking {
                 if !self.find() {
@@ -271,6 +293,7 @@ impl Stream {
             }
             let count = self.pull(rate, left, out);
             self.heard |= count > 0;
+            self.begun |= count > 0;
             // Samples that came before their mark is seen belong before it.
             return Read::Samples(count);
         }
@@ -289,8 +312,8 @@ impl Stream {
             return false;
         }
         self.skip(left);
-        // A failure counts wherever it is; what else is from before does not.
-        if matches!(&self.mark, Some(Mark { what: What::Failed(_), .. })) {
+        // A failure counts wherever it is, and in the whole every place can be found.
+        if matches!(&self.mark, Some(Mark { what: What::Failed(_) | What::Whole(_), .. })) {
             self.seeking = false;
             return true;
         }
@@ -468,6 +491,15 @@ mod tests {
         assert!(!writer.is_abandoned());
         drop(stream);
         assert!(writer.is_abandoned());
+    }
+
+    #[test]
+    fn a_writer_that_goes_without_a_word_has_failed() {
+        let (mut writer, mut stream) = stream(8_000, 100);
+        writer.write(&[7; 100]);
+        drop(writer);
+        assert_eq!(stream.read(8_000, &mut [0; 160]), Read::Samples(100));
+        assert!(matches!(stream.read(8_000, &mut [0; 160]), Read::Failed(_)));
     }
 
     #[test]

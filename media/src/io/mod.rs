@@ -4,13 +4,14 @@
 //! Linux only.
 
 mod affinity;
+mod audio_file;
 mod clock;
 mod engine;
 mod legs;
 mod load;
 mod placement;
 mod port_range;
-mod prompt_loader;
+mod prompts;
 mod queue;
 mod recording_writer;
 mod remotes;
@@ -21,6 +22,10 @@ mod wake;
 mod wav;
 mod worker;
 
+pub use audio_file::{Audio, AudioFile, RawAudio};
 pub use engine::{Engine, EngineConfig, EngineGauges, OpenError, QueueFull, WorkerGauges};
-pub use prompt_loader::{LoadError, MAX_PROMPT_FILE, Prompts};
+pub use prompts::{
+    Keep, Key, LoadError, MAX_PROMPT_FILE, Open, Opened, PromptEvent, PromptGauges, Prompts, PromptsConfig,
+    Recording,
+};
 pub use recording_writer::{Layout, RecordedFile, RecordingError, RecordingOutcome, RecordingWriter};
