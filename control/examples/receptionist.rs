@@ -7,7 +7,10 @@ use std::{error::Error, path::Path};
 use offhook_control::{
     Collect, Command, Config, Dial, EventKind, Play, Target,
     io::{Control, Happening, Setup},
-    media::{PlayerId, io::EngineConfig},
+    media::{
+        PlayerId,
+        io::{EngineConfig, PromptsConfig},
+    },
     signaling::{Transport, Uri},
 };
 
@@ -20,6 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         listeners: vec![(Transport::Udp, listen.parse()?)],
         advertise: None,
         engine: EngineConfig::default(),
+        prompts: PromptsConfig::default(),
     })?;
     let prompt = control.prompt(Path::new(&welcome))?;
     let me = Uri::parse(&format!("sip:receptionist@{listen}"))?;
@@ -29,8 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let done = match event.kind {
             EventKind::Incoming(_) => control.command(leg, Command::Answer),
             EventKind::Answered if leg.is_incoming() => {
-                let play = Play { player: PlayerId(1), prompt: prompt.clone(), times: Some(1) };
-                control.command(leg, Command::Play(play)).and_then(|()| {
+                let play = Play::prompt(PlayerId(1), prompt.clone(), Some(1));
+                control.command(leg, Command::Play(play.into())).and_then(|()| {
                     control.command(leg, Command::Collect(Collect { max: 4, ..Collect::default() }))
                 })
             }

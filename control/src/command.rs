@@ -1,12 +1,14 @@
 //! Everything a leg can be asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use media::{
-    Detectors, DigitString, MixId, PlayerId, Prompt, Srtp, TapId, dsp::tone_script::ToneScript,
+    Detectors, DigitString, MixId, PlayerId, Prompt, Srtp, Steer, TapId, dsp::tone_script::ToneScript,
     graph::recorder::Recorder,
 };
 use signaling::{NameAddr, StatusCode, Uri};
+
+use crate::speech::Utterance;
 
 /// One party of a call. Chosen by the caller for outgoing legs (below 2^63); incoming legs get theirs from the
 /// switchboard (from 2^63 on).
@@ -68,15 +70,85 @@ impl Dial {
     }
 }
 
+/// Something to play.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Source {
+    /// A prompt that is at hand.
+    Prompt(Arc<Prompt>),
+    /// A file: WAV, MP3, AAC, MP4, FLAC, Ogg.
+    File(PathBuf),
+    /// The same from a web server.
+    Url(String),
+    /// The same in memory.
+    Bytes(Arc<[u8]>),
+    /// Speech under synthesis. Its text is plain; [`Command::Say`] understands SSML.
+    Speech(Utterance),
+    /// Tones.
+    Tones(Box<ToneScript>),
+    /// So many ms of nothing.
+    Silence(u32),
+}
+
+/// When a playback begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// At once.
+    #[default]
+    Now,
+    /// When the peer can hear it from its first word on: with the ACK to our answer or the peer's first RTP, and
+    /// anyway when that much time has passed (200 ms is usual). At once where that is long over.
+    Heard(Duration),
+}
+
 /// A playback.
 #[derive(Debug, Clone)]
 pub struct Play {
     /// Named by the caller; comes back in the events.
     pub player: PlayerId,
-    /// What.
-    pub prompt: Arc<Prompt>,
+    /// What, one after the other without a gap.
+    pub sources: Vec<Source>,
     /// How often; `None` loops.
     pub times: Option<u32>,
+    /// How much louder than it is, dB.
+    pub volume_db: f32,
+    /// After what runs, instead of in its place.
+    pub queued: bool,
+    /// When it begins.
+    pub begin: Begin,
+    /// Silence before the first sample, ms.
+    pub lead_in_ms: u32,
+    /// Where it begins, ms from the beginning of the first source.
+    pub from_ms: u32,
+    /// How long it fades out when it is stopped, ms; 5 at least.
+    pub fade_out_ms: u32,
+    /// Places, ms from the beginning of the first source, that an event tells about.
+    pub markers: Vec<u32>,
+}
+
+impl Play {
+    /// These sources once, at once.
+    #[must_use]
+    pub fn of(player: PlayerId, sources: Vec<Source>) -> Self {
+        Self {
+            player,
+            sources,
+            times: Some(1),
+            volume_db: 0.0,
+            queued: false,
+            begin: Begin::Now,
+            lead_in_ms: 0,
+            from_ms: 0,
+            fade_out_ms: 5,
+            markers: Vec::new(),
+        }
+    }
+
+    /// One prompt, so many times; `None` loops.
+    #[must_use]
+    pub fn prompt(player: PlayerId, prompt: Arc<Prompt>, times: Option<u32>) -> Self {
+        Self { times, ..Self::of(player, vec![Source::Prompt(prompt)]) }
+    }
 }
 
 /// How digits are collected.
@@ -119,10 +191,14 @@ pub enum Command {
     Answer,
     /// Refuses an incoming leg that is not answered.
     Reject(StatusCode),
-    /// Plays; replaces a running playback.
-    Play(Play),
-    /// Stops the playback, if that one is running.
+    /// Plays; replaces all playbacks that run or wait, unless it is queued.
+    Play(Box<Play>),
+    /// Says a text, in place of what is played: a playback whose sources are what the text comes down to.
+    Say(PlayerId, Utterance),
+    /// Stops a playback that runs or waits.
     StopPlay(PlayerId),
+    /// Pauses, resumes, seeks, changes the volume of a playback.
+    SteerPlay(PlayerId, Steer),
     /// Lets the leg hear a tone, cadence or script instead of its feed; [`Command::tone`] makes one.
     Tone(Arc<ToneScript>),
     /// Lets the leg hear silence: ends `Tone` and `Echo`.

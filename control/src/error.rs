@@ -2,7 +2,7 @@
 
 use signaling::InviteError;
 
-use crate::command::LegId;
+use crate::{command::LegId, speech::SsmlError};
 
 /// Why a verb was refused; nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum CommandError {
     NoMedia(LegId),
     /// The verb does not fit the leg's direction or state.
     WrongState(LegId),
+    /// The text to be said is malformed.
+    Ssml(SsmlError),
     /// Signaling refused it.
     Invite(InviteError),
 }
@@ -27,6 +29,7 @@ impl std::fmt::Display for CommandError {
             Self::LegExists(leg) => write!(f, "leg {} exists already or its number is reserved", leg.0),
             Self::NoMedia(leg) => write!(f, "leg {} has no media yet", leg.0),
             Self::WrongState(leg) => write!(f, "not possible in the present state of leg {}", leg.0),
+            Self::Ssml(error) => write!(f, "malformed SSML: {error}"),
             Self::Invite(error) => error.fmt(f),
         }
     }

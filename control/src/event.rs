@@ -69,6 +69,12 @@ pub enum EventKind {
     ToneEnded,
     /// The first frame of a playback left.
     PlayStarted(PlayerId),
+    /// A playback passed one of its markers: its number, counted from 0.
+    PlayMarker(PlayerId, u32),
+    /// A playback cannot go on, and why: its [`Self::PlayFinished`] follows.
+    PlayFailed(PlayerId, String),
+    /// An element of SSML was read as if it were not there.
+    SpeechIgnored(PlayerId, String),
     /// A playback ended; ms heard.
     PlayFinished(PlayerId, FinishReason, u32),
     /// The peer put us on hold.

@@ -14,8 +14,8 @@ use media::{
     Prompt, Quality, TapId,
     graph::recorder::recorder,
     io::{
-        Engine, EngineConfig, EngineGauges, Layout, LoadError, Prompts, RecordingOutcome, RecordingWriter,
-        WorkerGauges,
+        Engine, EngineConfig, EngineGauges, Layout, LoadError, PromptEvent, Prompts, PromptsConfig,
+        RecordingOutcome, RecordingWriter, WorkerGauges,
     },
     srtp::KeySource,
 };
@@ -34,6 +34,10 @@ const QUEUE_RETRY: Duration = Duration::from_millis(5);
 /// Most messages taken in between two looks at the rest.
 const BATCH: usize = 64;
 
+mod library;
+
+pub use library::{Fetch, Library, Speech};
+
 /// What [`Control::start`] needs.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -45,6 +49,8 @@ pub struct Setup {
     pub advertise: Option<IpAddr>,
     /// Media workers and RTP ports; its seed is filled in here.
     pub engine: EngineConfig,
+    /// How what is played is kept.
+    pub prompts: PromptsConfig,
 }
 
 /// What [`Control::next`] tells.
@@ -56,6 +62,8 @@ pub enum Happening {
     Notice(Notice),
     /// A recording is complete and its file is in place, or could not be written.
     Written(RecordingOutcome),
+    /// News of something that was fetched ahead of its playback.
+    Prompt(PromptEvent),
 }
 
 /// What a running system holds; all counts of now unless said otherwise.
@@ -106,7 +114,7 @@ pub struct Control {
     engine: Engine,
     /// Commands a full worker queue refused; they keep their order.
     backlog: VecDeque<media::Command>,
-    prompts: Prompts,
+    library: Library,
     writer: RecordingWriter,
     next_tap: u64,
     happenings: VecDeque<Happening>,
@@ -119,7 +127,7 @@ impl Control {
     /// # Errors
     /// When an address cannot be bound or a thread not be started.
     pub fn start(setup: Setup) -> io::Result<Self> {
-        let Setup { mut config, listeners, advertise, mut engine } = setup;
+        let Setup { mut config, listeners, advertise, mut engine, prompts } = setup;
         let transports = Transports::bind(&listeners)?;
         let listeners = transports.listeners();
         let listeners: Vec<Listener> = listeners
@@ -139,7 +147,7 @@ impl Control {
             listeners,
             engine: Engine::start(engine)?,
             backlog: VecDeque::new(),
-            prompts: Prompts::default(),
+            library: Library::new(Prompts::new(prompts)),
             writer: RecordingWriter::start()?,
             next_tap: 1,
             happenings: VecDeque::new(),
@@ -206,12 +214,17 @@ impl Control {
         result
     }
 
-    /// A WAV file as a prompt, read once and shared. Reads the disk the first time.
+    /// An audio file as a prompt, read once and shared. Reads the disk the first time.
     ///
     /// # Errors
-    /// When it cannot be read or is no WAV file.
+    /// When it cannot be read or is no audio.
     pub fn prompt(&self, path: &Path) -> Result<Arc<Prompt>, LoadError> {
-        self.prompts.load(path)
+        self.library.prompts.load(path)
+    }
+
+    /// What is played, and where it comes from.
+    pub fn library(&mut self) -> &mut Library {
+        &mut self.library
     }
 
     /// Records a leg into a stereo WAV file, left what it says and right what it hears.
@@ -274,6 +287,9 @@ impl Control {
             event = poll_fn(|cx| self.engine.poll_event(cx)) => {
                 self.switchboard.handle_media(Instant::now(), event);
             }
+            event = poll_fn(|cx| self.library.prompts.poll_event(cx)) => {
+                self.happenings.push_back(Happening::Prompt(event));
+            }
             outcome = poll_fn(|cx| self.writer.poll_outcome(cx)) => {
                 self.happenings.push_back(Happening::Written(outcome));
             }
@@ -315,6 +331,10 @@ impl Control {
         while let Some(request) = self.switchboard.poll_media() {
             match request {
                 MediaRequest::Command(command) => self.backlog.push_back(command),
+                MediaRequest::Play(request) => {
+                    let library = &self.library;
+                    self.backlog.push_back(request.open(|source, loops| library.piece(source, loops)));
+                }
                 MediaRequest::Open { leg, near, remote } => {
                     let opened = match remote {
                         Some(remote) => self.engine.open_shared(near, remote),

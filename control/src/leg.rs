@@ -80,7 +80,13 @@ pub(crate) struct Leg {
     /// What the leg hears when nothing is played.
     pub(crate) heard: Feed,
     pub(crate) bridged: Option<LegId>,
+    /// The playback that runs, and those that wait for it.
     pub(crate) player: Option<PlayerId>,
+    pub(crate) queued: Vec<PlayerId>,
+    /// Playbacks that begin when the peer can hear them.
+    pub(crate) begins: Vec<PlayerId>,
+    /// The peer has our answer: its ACK or its RTP came.
+    pub(crate) hears: bool,
     pub(crate) collecting: Option<Collecting>,
     pub(crate) hold: Hold,
     /// As the media session told it last.
@@ -136,6 +142,9 @@ impl Leg {
             heard: Feed::Silence,
             bridged: None,
             player: None,
+            queued: Vec::new(),
+            begins: Vec::new(),
+            hears: false,
             collecting: None,
             hold: Hold::default(),
             quality: Quality::default(),

@@ -19,8 +19,8 @@
 //!     match event.kind {
 //!         EventKind::Incoming(_) => control.command(leg, Command::Answer)?,
 //!         EventKind::Answered => {
-//!             let play = Play { player: PlayerId(1), prompt: greeting.clone(), times: Some(1) };
-//!             control.command(leg, Command::Play(play))?;
+//!             let play = Play::prompt(PlayerId(1), greeting.clone(), Some(1));
+//!             control.command(leg, Command::Play(play.into()))?;
 //!         }
 //!         EventKind::PlayFinished(..) => {
 //!             control.record(leg, format!("message-{}.wav", leg.0).as_ref())?;
@@ -45,6 +45,7 @@ pub mod event;
 mod leg;
 mod media_side;
 mod signaling_side;
+pub mod speech;
 pub mod switchboard;
 
 #[cfg(feature = "sim")]
@@ -59,9 +60,11 @@ pub use {media, signaling};
 
 pub use app::App;
 pub use call_record::CallRecord;
-pub use command::{Collect, Command, Dial, LegId, Play, Target};
+pub use command::{Begin, Collect, Command, Dial, LegId, Play, Source, Target};
+pub use commands::play::PlayRequest;
 pub use config::{Config, InbandDigits, Mux};
 pub use error::CommandError;
 pub use event::{CollectEnd, Event, EventKind, Notice};
 pub use leg::LegState;
+pub use speech::{SsmlError, Utterance};
 pub use switchboard::{MediaRequest, Switchboard};

@@ -173,7 +173,10 @@ impl Switchboard {
     pub fn handle_media(&mut self, now: Instant, event: MediaEvent) {
         let Some(id) = self.by_session.get(&event.session()).copied() else { return };
         match event {
-            MediaEvent::MediaStarted(_) => self.tell(id, EventKind::MediaStarted),
+            MediaEvent::MediaStarted(_) => {
+                self.begin_plays(id);
+                self.tell(id, EventKind::MediaStarted);
+            }
             MediaEvent::MediaStopped(_) => self.tell(id, EventKind::MediaStopped),
             MediaEvent::DigitDown(_, event) => {
                 if let Some(key) = media::dtmf::digit_char(event) {
@@ -196,13 +199,14 @@ impl Switchboard {
             MediaEvent::TalkStopped(_) => self.tell(id, EventKind::TalkStopped),
             MediaEvent::PlayStarted(_, player) => self.tell(id, EventKind::PlayStarted(player)),
             MediaEvent::PlayFinished { player, reason, played_ms, .. } => {
-                if let Some(leg) = self.legs.get_mut(&id)
-                    && leg.player == Some(player)
-                {
-                    leg.player = None;
+                if self.forget_play(id, player) {
                     self.start_first_digit_timer(now, id);
                 }
                 self.tell(id, EventKind::PlayFinished(player, reason, played_ms));
+            }
+            MediaEvent::PlayMarker(_, player, number) => self.tell(id, EventKind::PlayMarker(player, number)),
+            MediaEvent::PlayFailed(_, player, why) => {
+                self.tell(id, EventKind::PlayFailed(player, why.into()))
             }
             MediaEvent::TapEnded(_, tap) => self.tell(id, EventKind::Recorded(tap)),
             MediaEvent::Statistics(_, quality) => {

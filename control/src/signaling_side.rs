@@ -127,6 +127,7 @@ impl Switchboard {
             leg.advance(now, LegState::Answered);
         }
         self.greeting_begins(id);
+        self.begin_plays(id);
         self.tell(id, EventKind::Answered);
     }
 
@@ -135,6 +136,7 @@ impl Switchboard {
         if late && !self.apply_or_drop(now, id, body.as_ref(), "the ACK brought no usable answer") {
             return;
         }
+        self.begin_plays(id);
         self.tell(id, EventKind::Answered);
     }
 

@@ -16,6 +16,7 @@ use signaling::{
 use crate::{
     call_record::CallRecord,
     command::{Command, LegId},
+    commands::play::PlayRequest,
     config::Config,
     error::CommandError,
     event::{Event, EventKind, Notice},
@@ -34,6 +35,8 @@ pub enum MediaRequest {
         /// Where the peer's media certainly comes from: the session may share a port.
         remote: Option<SocketAddr>,
     },
+    /// Find what is to be played, and pass on what [`PlayRequest::open`] makes of it.
+    Play(Box<PlayRequest>),
     /// Pass this on.
     Command(media::Command),
 }
@@ -49,6 +52,8 @@ pub struct Switchboard {
     pub(crate) conferences: BTreeMap<MixId, BTreeSet<LegId>>,
     /// Deadlines of digit collections.
     pub(crate) deadlines: BTreeSet<(Instant, LegId)>,
+    /// When playbacks begin that wait until the peer can hear them.
+    pub(crate) starts: BTreeSet<(Instant, LegId)>,
     requests: VecDeque<MediaRequest>,
     events: VecDeque<Event>,
     pub(crate) notices: VecDeque<Notice>,
@@ -70,6 +75,7 @@ impl Switchboard {
             by_session: HashMap::new(),
             conferences: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            starts: BTreeSet::new(),
             requests: VecDeque::new(),
             events: VecDeque::new(),
             notices: VecDeque::new(),
@@ -119,12 +125,14 @@ impl Switchboard {
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now);
         self.expire_collections(now);
+        self.expire_starts(now);
     }
 
     /// When `handle_timeout` wants to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        soonest(self.endpoint.poll_timeout(), self.deadlines.first().map(|(at, _)| *at))
+        let own = soonest(self.deadlines.first().map(|(at, _)| *at), self.starts.first().map(|(at, _)| *at));
+        soonest(self.endpoint.poll_timeout(), own)
     }
 
     /// SIP messages to send.

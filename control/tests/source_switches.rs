@@ -53,7 +53,7 @@ fn switch(
     let times = if world.random.chance(0.3) { None } else { Some(1 + world.random.below(2) as u32) };
     let _ = match world.random.below(12) {
         0..=2 => world.command(server, leg, Command::Bridge(other)),
-        3..=5 => world.command(server, leg, Command::Play(Play { player, prompt, times })),
+        3..=5 => world.command(server, leg, Command::Play(Play::prompt(player, prompt, times).into())),
         6 => world.command(server, leg, Command::StopPlay(player)),
         7 => world.command(server, leg, Command::tone(ToneSpec::continuous(425.0, -13.0))),
         8 => world.command(server, leg, Command::Echo),

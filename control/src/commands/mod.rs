@@ -10,9 +10,10 @@ mod dtmf;
 mod hang_up;
 pub(crate) mod hold;
 mod listen;
-mod play;
+pub(crate) mod play;
 mod record;
 mod ring;
+mod say;
 
 use std::time::Instant;
 
@@ -30,7 +31,9 @@ impl Switchboard {
             Command::Early => self.early(now, leg),
             Command::Answer => self.answer(now, leg),
             Command::Reject(code) => self.reject(now, leg, code),
-            Command::Play(play) => self.play(leg, play),
+            Command::Play(play) => self.play(now, leg, *play),
+            Command::Say(player, utterance) => self.say(now, leg, player, &utterance),
+            Command::SteerPlay(player, steer) => self.steer_play(leg, player, steer),
             Command::StopPlay(player) => self.stop_play(leg, player),
             Command::Tone(tone) => self.tone(leg, tone),
             Command::Silence => self.silence(leg),

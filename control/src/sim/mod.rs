@@ -12,6 +12,6 @@ mod world;
 
 pub use continuity::StreamCheck;
 pub use network::Link;
-pub use node::{Node, NodeId};
+pub use node::{Library, Node, NodeId};
 pub use random::Random;
 pub use world::{RawId, World};

@@ -8,8 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use media::{
-    SessionId, Shard, TapId,
-    graph::recorder::{Recording, Track, recorder},
+    Piece, SessionId, Shard, TapId,
+    graph::{
+        recorder::{Recording, Track, recorder},
+        stream::stream,
+    },
     shard::{Channel, ShardConfig, Slots},
     srtp::KeySource,
 };
@@ -19,7 +22,9 @@ use super::{
     continuity::StreamCheck,
     network::{Datagram, Network},
 };
-use crate::{App, Command, CommandError, Config, Event, EventKind, LegId, MediaRequest, Notice, Switchboard};
+use crate::{
+    App, Command, CommandError, Config, Event, EventKind, LegId, MediaRequest, Notice, Switchboard, command,
+};
 
 /// SIP port of every node.
 pub(crate) const SIP_PORT: u16 = 5060;
@@ -31,6 +36,16 @@ const TAP_MS: u32 = 400;
 /// Names a node of a [`super::World`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeId(pub(crate) usize);
+
+/// Finds what a source is; `true` where it is heard more than once.
+pub type Library = Box<dyn FnMut(&command::Source, bool) -> Piece + Send>;
+
+/// This world has neither files nor servers.
+fn nothing(_: &command::Source, _: bool) -> Piece {
+    let (mut writer, stream) = stream(8_000, 100);
+    writer.fail("there is no such thing in this world");
+    Piece::Stream(Box::new(stream))
+}
 
 /// A recording under way or complete.
 #[derive(Default)]
@@ -61,6 +76,7 @@ pub struct Node {
     /// Which session listens at an RTP port.
     ports: BTreeMap<u16, SessionId>,
     app: Option<Box<dyn App>>,
+    library: Library,
     heard: BTreeMap<LegId, Heard>,
     next_tap: u64,
     record_all: bool,
@@ -86,6 +102,7 @@ impl Node {
             slots: Slots::new(1, 4096),
             ports: BTreeMap::new(),
             app: None,
+            library: Box::new(nothing),
             heard: BTreeMap::new(),
             next_tap: 1,
             record_all: false,
@@ -100,6 +117,11 @@ impl Node {
     /// Lets that app run the calls of this node.
     pub fn set_app(&mut self, app: impl App + 'static) {
         self.app = Some(Box::new(app));
+    }
+
+    /// Lets `library` find what is to be played: files, addresses, speech. Without it they all fail.
+    pub fn set_library(&mut self, library: Library) {
+        self.library = library;
     }
 
     pub(crate) fn command(&mut self, now: Instant, leg: LegId, command: Command) -> Result<(), CommandError> {
@@ -192,6 +214,10 @@ impl Node {
             moved = true;
             match request {
                 MediaRequest::Command(command) => self.shard.handle_command(now, command),
+                MediaRequest::Play(request) => {
+                    let command = request.open(|source, loops| (self.library)(source, loops));
+                    self.shard.handle_command(now, command);
+                }
                 MediaRequest::Open { leg, near, remote: _ } => {
                     let session = self.slots.allocate(0, near);
                     if let Some(session) = session {

@@ -6,7 +6,7 @@ use control::{
     media::{
         TapId,
         graph::recorder::{Recording, assemble, recorder},
-        io::EngineConfig,
+        io::{EngineConfig, PromptsConfig},
     },
     signaling::{Transport, Uri},
 };
@@ -44,6 +44,7 @@ impl Live {
                     pin: false,
                     ..EngineConfig::default()
                 },
+                prompts: PromptsConfig::default(),
             })
             .unwrap()
         };

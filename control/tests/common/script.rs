@@ -40,7 +40,7 @@ fn wait_kind(
 /// Plays a tone to its end: this is how time passes here.
 fn talk(stage: &mut impl Stage, who: Who, leg: LegId, hz: f32, ms: u32) {
     let player = PlayerId(hz as u64);
-    stage.command(who, leg, Command::Play(Play { player, prompt: tone(hz, ms), times: Some(1) })).unwrap();
+    stage.command(who, leg, Command::Play(Play::prompt(player, tone(hz, ms), Some(1)).into())).unwrap();
     wait_kind(stage, who, leg, "PlayFinished", |kind| matches!(kind, EventKind::PlayFinished(..)));
 }
 

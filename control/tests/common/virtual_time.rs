@@ -22,6 +22,10 @@ impl Virtual {
         let nodes = (0..systems).map(|n| world.add_node(&format!("system {n}"), config())).collect();
         Self { world, nodes, taken: vec![Vec::new(); systems] }
     }
+
+    pub fn node(&self, who: Who) -> NodeId {
+        self.nodes[who]
+    }
 }
 
 impl Stage for Virtual {
