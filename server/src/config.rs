@@ -4,6 +4,7 @@ pub mod address;
 mod document;
 mod problem;
 mod routes;
+mod speech;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,7 +28,7 @@ use self::{
     document::{Item, Section, listed},
     problem::Report,
 };
-use crate::{admission::Limits, routing::Route};
+use crate::{admission::Limits, fetch::Limits as Downloads, routing::Route, speech::Voices};
 
 /// Everything `offhook serve` is told.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ pub struct Config {
     pub drain: Duration,
     /// What is logged, for example `info` or `warn,signaling=debug`. Default `info`.
     pub log: String,
+    /// Who speaks; nobody where `None`.
+    pub speech: Option<Voices>,
+    /// What may be fetched from web servers.
+    pub downloads: Downloads,
+    /// How much speech and how many downloads are kept on disk, MB; 0 keeps none. Default 1,000.
+    pub cache: u64,
     /// Dialling plan, in order.
     pub routes: Vec<Route>,
     /// `[limits]`: how much is taken on.
@@ -109,6 +116,9 @@ impl Default for Config {
             data: PathBuf::from("offhook-data"),
             drain: Duration::from_secs(30),
             log: "info".into(),
+            speech: None,
+            downloads: Downloads::default(),
+            cache: 1_000,
             routes: Vec::new(),
             limits: Limits::default(),
         }
@@ -202,7 +212,15 @@ impl Config {
         for user in root.sections("user", report) {
             self.sip.read_user(user, report);
         }
-        self.routes = routes::read(root.sections("route", report), folder, self.media.tones, report);
+        let speech = root.section("speech", report);
+        let speaks = !speech.is_empty();
+        self.speech = speech::voices(speech, report);
+        self.downloads = speech::limits(root.section("downloads", report), report);
+        if let Some(megabytes) = root.take("cache").and_then(|item| item.integer(0..=1_000_000, report)) {
+            self.cache = megabytes;
+        }
+        let sections = root.sections("route", report);
+        self.routes = routes::read(sections, folder, speaks, self.media.tones, report);
         root.finish(report);
     }
 }

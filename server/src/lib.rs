@@ -10,6 +10,8 @@ pub mod apps;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod fetch;
 pub mod phone;
 pub mod routing;
 pub mod shutdown;
+pub mod speech;

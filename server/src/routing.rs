@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use control::{
-    media::{Prompt, Srtp, dsp::tone_script::ToneScript},
+    Source,
+    media::{Srtp, dsp::tone_script::ToneScript},
     signaling::{NameAddr, StatusCode, Uri},
 };
 use regex::{Captures, Regex};
@@ -20,10 +21,10 @@ pub struct Route {
 pub enum Application {
     /// The caller hears itself.
     Echo,
-    /// The caller hears a recording, then is hung up.
+    /// The caller hears recordings or speech, then is hung up.
     Play {
-        /// The recording.
-        prompt: Arc<Prompt>,
+        /// One after the other.
+        sources: Vec<Source>,
         /// How often; `None` until the caller hangs up.
         times: Option<u32>,
     },
@@ -73,8 +74,8 @@ pub enum Task {
     Echo,
     /// See [`Application::Play`].
     Play {
-        /// The recording.
-        prompt: Arc<Prompt>,
+        /// One after the other.
+        sources: Vec<Source>,
         /// How often; `None` until the caller hangs up.
         times: Option<u32>,
     },
@@ -166,11 +167,26 @@ impl Route {
     }
 }
 
+impl Route {
+    /// What its callers hear, if that is known before they call.
+    #[must_use]
+    pub fn sources(&self) -> Option<&[Source]> {
+        match &self.application {
+            Application::Play { sources, .. } => Some(sources),
+            Application::Echo
+            | Application::Dial { .. }
+            | Application::Conference { .. }
+            | Application::Tone { .. }
+            | Application::Reject(_) => None,
+        }
+    }
+}
+
 impl Application {
     fn task(&self, captures: &Captures<'_>) -> Task {
         match self {
             Self::Echo => Task::Echo,
-            Self::Play { prompt, times } => Task::Play { prompt: Arc::clone(prompt), times: *times },
+            Self::Play { sources, times } => Task::Play { sources: sources.clone(), times: *times },
             Self::Conference { limit } => Task::Conference { name: captures[0].to_owned(), limit: *limit },
             Self::Tone { script, answer } => Task::Tone { script: Arc::clone(script), answer: *answer },
             Self::Reject(code) => Task::Reject(*code),

@@ -281,10 +281,13 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
             "to = \"a\"\napp = \"scenario\"\nfile = \"x.js\"",
             "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`, found \"scenario\": scenario is not available yet",
         ),
-        ("to = \"a\"\napp = \"play\"", "1:1: route[1].file: missing; expected the path of a WAV file"),
+        (
+            "to = \"a\"\napp = \"play\"",
+            "1:1: route[1].file: missing; expected the path or the http address of an audio file",
+        ),
         (
             "to = \"a\"\napp = \"play\"\nfile = \"nowhere.wav\"",
-            "4:8: route[1].file: expected the path of a WAV file, found \"nowhere.wav\": there is no nowhere.wav",
+            "4:8: route[1].file: expected the path or the http address of an audio file, found \"nowhere.wav\": there is no nowhere.wav",
         ),
         (
             "to = \"a\"\napp = \"dial\"\ntarget = \"bob@example.org\"",
@@ -331,7 +334,7 @@ fn a_file_that_is_no_recording_is_refused_at_the_start() {
     let file = folder.write("offhook.toml", b"[[route]]\nto = \"a\"\napp = \"play\"\nfile = \"notes.wav\"\n");
     let told = Config::load(&file).unwrap_err().to_string();
     assert!(
-        told.contains(":4:8: route[1].file: expected the path of a WAV file, found \"notes.wav\": "),
+        told.contains(":4:8: route[1].file: expected the path or the http address of an audio file, found \"notes.wav\": "),
         "{told}"
     );
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use control::{
-    App, Command, Config, Dial, Event, EventKind, LegId, Play, Switchboard, Target,
+    App, Command, Config, Dial, Event, EventKind, LegId, Play, Source, Switchboard, Target,
     media::{
         DigitString, PlayerId, Prompt,
         dsp::{detect::tone_level, tone::ToneGenerator, tone::ToneSpec, tone_plan::Country},
@@ -128,7 +128,10 @@ fn router(callee: &str) -> Router {
     let target = Template::parse(&format!("sip:$1@{callee}"), &pattern).unwrap();
     Router::new(vec![
         Route::new(Regex::new("^(?:echo)$").unwrap(), Application::Echo),
-        Route::new(Regex::new("^(?:play)$").unwrap(), Application::Play { prompt: prompt(), times: Some(1) }),
+        Route::new(
+            Regex::new("^(?:play)$").unwrap(),
+            Application::Play { sources: vec![Source::Prompt(prompt())], times: Some(1) },
+        ),
         Route::new(Regex::new("^(?:busy)$").unwrap(), Application::Reject(StatusCode::BUSY_HERE)),
         Route::new(
             pattern,
@@ -232,8 +235,8 @@ fn random_caller(world: &mut World) -> (Puppet, bool, u64) {
         caller.plan(at + random.between(ms(100), ms(3000)), LINE, Command::Resume);
     }
     if random.chance(0.1) {
-        let play = Play { player: PlayerId(9), prompt: prompt(), times: Some(1) };
-        caller.plan(now + random.between(ms(500), ms(6000)), LINE, Command::Play(play));
+        let play = Play::prompt(PlayerId(9), prompt(), Some(1));
+        caller.plan(now + random.between(ms(500), ms(6000)), LINE, Command::Play(play.into()));
     }
     caller.plan(now + random.between(ms(0), ms(12_000)), LINE, Command::HangUp(None));
     (caller, held, digits_ms)

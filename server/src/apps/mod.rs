@@ -100,8 +100,8 @@ impl Attendant {
         let dialled = incoming.request_uri.user_unescaped().unwrap_or_default();
         let task = match self.router.task(&dialled, |user| switchboard.knows_user(user)) {
             Task::Echo => Some(Running::Echo(Echo::begin(now, caller, switchboard))),
-            Task::Play { prompt, times } => {
-                Some(Running::Play(Play::begin(now, caller, prompt, times, switchboard)))
+            Task::Play { sources, times } => {
+                Some(Running::Play(Play::begin(now, caller, sources, times, switchboard)))
             }
             Task::Dial(call) => Some(Running::Dial(Box::new(Dial::begin(
                 now,
@@ -150,7 +150,7 @@ impl App for Attendant {
         match &mut call.task {
             Running::Echo(_) | Running::Conference(_) => {}
             Running::Play(play) => {
-                play.handle_event(now, event, switchboard);
+                play.handle_event(now, event);
                 self.deadlines.extend(play.poll_timeout().map(|at| (at, owner)));
             }
             Running::Tone(tone) => {

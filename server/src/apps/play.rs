@@ -1,13 +1,10 @@
-//! The caller hears a recording, then is hung up.
+//! The caller hears recordings or speech, then is hung up.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use control::{
-    Command, Event, EventKind, LegId, Play as Playback, Switchboard,
-    media::{FinishReason, PlayerId, Prompt},
+    Begin, Command, Event, EventKind, LegId, Play as Playback, Source, Switchboard,
+    media::{FinishReason, PlayerId},
 };
 
 use super::ask;
@@ -21,14 +18,10 @@ const LEAD: Duration = Duration::from_millis(200);
 /// A leg has one playback at a time, so one number serves all.
 const PLAYER: PlayerId = PlayerId(1);
 
-/// One recording for one caller.
+/// One playback for one caller.
 #[derive(Debug)]
 pub(super) struct Play {
     caller: LegId,
-    prompt: Arc<Prompt>,
-    times: Option<u32>,
-    /// When the recording begins at the latest; `None` once it has.
-    begins: Option<Instant>,
     /// When the caller is hung up.
     over: Option<Instant>,
 }
@@ -38,47 +31,37 @@ impl Play {
     pub(super) fn begin(
         now: Instant,
         caller: LegId,
-        prompt: Arc<Prompt>,
+        sources: Vec<Source>,
         times: Option<u32>,
         switchboard: &mut Switchboard,
     ) -> Self {
-        if !ask(now, caller, Command::Answer, switchboard) {
+        let begin = Begin::Heard(LEAD);
+        let playback = Playback { times, begin, ..Playback::of(PLAYER, sources) };
+        let plays = ask(now, caller, Command::Answer, switchboard)
+            && ask(now, caller, Command::Play(playback.into()), switchboard);
+        if !plays {
             ask(now, caller, Command::HangUp(None), switchboard);
         }
-        Self { caller, prompt, times, begins: Some(now + LEAD), over: None }
+        Self { caller, over: None }
     }
 
-    pub(super) fn handle_event(&mut self, now: Instant, event: &Event, switchboard: &mut Switchboard) {
+    pub(super) fn handle_event(&mut self, now: Instant, event: &Event) {
         match &event.kind {
-            // The caller has our answer now and hears the recording from its first word on.
-            EventKind::Answered | EventKind::MediaStarted => self.start(now, switchboard),
-            EventKind::PlayFinished(PLAYER, FinishReason::Ended, _) => {
+            EventKind::PlayFinished(PLAYER, FinishReason::Ended | FinishReason::Failed, _) => {
                 self.over = Some(now + TAIL);
             }
+            EventKind::PlayFailed(_, why) => tracing::warn!(leg = self.caller.0, why, "cannot play"),
             _ => {}
         }
     }
 
-    fn start(&mut self, now: Instant, switchboard: &mut Switchboard) {
-        if self.begins.take().is_none() {
-            return;
-        }
-        let playback = Playback { player: PLAYER, prompt: Arc::clone(&self.prompt), times: self.times };
-        if !ask(now, self.caller, Command::Play(playback), switchboard) {
-            ask(now, self.caller, Command::HangUp(None), switchboard);
-        }
-    }
-
     pub(super) fn handle_timeout(&mut self, now: Instant, switchboard: &mut Switchboard) {
-        if self.begins.is_some_and(|at| at <= now) {
-            self.start(now, switchboard);
-        }
         if self.over.take_if(|at| *at <= now).is_some() {
             ask(now, self.caller, Command::HangUp(None), switchboard);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.begins.or(self.over)
+        self.over
     }
 }

@@ -6,6 +6,7 @@ use std::{
     ops::RangeInclusive,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,7 +14,10 @@ use clap::Args;
 use control::{
     App, EventKind,
     io::{Control, Happening, Setup},
-    media::{Capabilities, io::EngineConfig},
+    media::{
+        Capabilities,
+        io::{EngineConfig, PromptEvent, PromptsConfig},
+    },
     signaling::{self, Transport, auth::credentials::User},
 };
 use tokio::{
@@ -27,6 +31,7 @@ use crate::{
     api::{self, Counts, Snapshot},
     apps::Attendant,
     config::{self, Account, Config, address},
+    fetch::Web,
     routing::Router,
     shutdown::Signals,
 };
@@ -201,6 +206,11 @@ pub fn setup(config: &Config) -> Setup {
         listeners: config.sip.listen.clone(),
         advertise: config.advertise.or_else(|| unspecified.then(outward_address)),
         engine,
+        prompts: PromptsConfig {
+            ceiling: config.media.codecs.iter().map(|codec| codec.sample_rate()).max().unwrap_or(8_000),
+            disk: (config.cache > 0).then(|| (config.data.join("cache"), config.cache << 20)),
+            ..PromptsConfig::default()
+        },
     }
 }
 
@@ -230,8 +240,19 @@ async fn serve(config: Config) -> Result<(), String> {
         .map_err(|error| format!("http.listen: cannot listen on {}: {error}", config.http))?;
     let setup = setup(&config);
     let listens: Vec<String> = setup.listeners.iter().map(|(how, at)| name(*how, *at)).collect();
-    let control = Control::start(setup)
+    let mut control = Control::start(setup)
         .map_err(|error| format!("sip.listen: cannot listen on {}: {error}", listens.join(", ")))?;
+    let library = control.library();
+    library.set_fetch(Arc::new(Web::new(config.downloads.clone())));
+    if let Some(voices) = &config.speech {
+        library.set_speech(Arc::new(voices.clone()));
+    }
+    for sources in config.routes.iter().filter_map(|route| route.sources()) {
+        // What cannot be had now is asked for again by the first caller, who is told.
+        if let Err(why) = library.prepare(sources) {
+            tracing::warn!(why, "cannot be prepared");
+        }
+    }
     let (asked, questions) = mpsc::channel(16);
     announce(&control, &http, &config).map_err(|error| format!("cannot write: {error}"))?;
     tokio::spawn(api::serve(http, asked));
@@ -355,6 +376,10 @@ impl Service {
                 control::Notice::Registration(id, state) => tracing::info!(?id, ?state, "registration"),
             },
             Happening::Written(written) => tracing::info!(?written, "recording"),
+            Happening::Prompt(PromptEvent::Failed(_, name, why)) => {
+                tracing::warn!(name, why, "cannot be prepared")
+            }
+            Happening::Prompt(event) => tracing::debug!(?event, "prepared"),
         }
     }
 

@@ -1,6 +1,9 @@
 //! A TOML document as sections and items that know where they stand.
 
-use std::ops::{Range, RangeInclusive};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+};
 
 use toml::{
     Spanned,
@@ -82,6 +85,22 @@ impl<'i> Section<'i> {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Everything in it by name, each a string.
+    pub(super) fn into_strings(self, expected: &str, report: &mut Report<'_>) -> BTreeMap<String, String> {
+        let path = self.path.clone();
+        let entries = self.entries.into_iter().filter_map(|(name, value)| {
+            let name = name.get_ref().to_string();
+            let item = Item { path: format!("{path}.{name}"), span: value.span(), value: value.into_inner() };
+            Some((name, item.string(expected, report)?))
+        });
+        entries.collect()
     }
 
     /// Reports what nobody took out.

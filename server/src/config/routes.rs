@@ -8,11 +8,14 @@ use std::{
 };
 
 use control::{
+    Source, Utterance,
     media::{
         Prompt,
         dsp::{tone_plan::Country, tone_script::ToneScript},
+        io::{AudioFile, LoadError, Prompts as Loader, PromptsConfig},
     },
     signaling::StatusCode,
+    speech,
 };
 use regex::Regex;
 
@@ -29,10 +32,12 @@ const TARGET: &str = "sip:USER@HOST[:PORT] or user:NAME";
 pub(super) fn read(
     sections: Vec<Section<'_>>,
     folder: &Path,
+    speaks: bool,
     home: Country,
     report: &mut Report<'_>,
 ) -> Vec<Route> {
-    let mut prompts = Prompts { folder, loaded: BTreeMap::new() };
+    let loader = Loader::new(PromptsConfig::default());
+    let mut prompts = Prompts { folder, loader, loaded: BTreeMap::new(), speaks };
     sections.into_iter().filter_map(|section| route(section, &mut prompts, home, report)).collect()
 }
 
@@ -60,6 +65,7 @@ fn route(
     let application = match kind {
         Kind::Echo => Some(Application::Echo),
         Kind::Play => play(&mut section, prompts, report),
+        Kind::Say => say(&mut section, prompts.speaks, report),
         Kind::Dial => dial(&mut section, pattern.as_ref(), report),
         Kind::Conference => conference(&mut section, report),
         Kind::Tone => tone(&mut section, home, report),
@@ -74,14 +80,46 @@ fn play(
     prompts: &mut Prompts<'_>,
     report: &mut Report<'_>,
 ) -> Option<Application> {
-    let prompt =
-        section.require("file", "the path of a WAV file", report).and_then(|item| prompts.load(item, report));
-    let times = match section.take("loop") {
+    let source = section.require("file", FILE, report).and_then(|item| prompts.load(item, report));
+    let times = times(section, report);
+    Some(Application::Play { sources: vec![source?], times })
+}
+
+fn say(section: &mut Section<'_>, speaks: bool, report: &mut Report<'_>) -> Option<Application> {
+    const TEXT: &str = "a text, or SSML in <speak>";
+    let item = section.require("text", TEXT, report);
+    let name =
+        |item: Item<'_>, report: &mut Report<'_>| {
+            item.parsed("a name", report, |text| {
+                if text.is_empty() { Err(String::new()) } else { Ok(text.to_owned()) }
+            })
+        };
+    let voice = section.take("voice").map(|item| name(item, report));
+    let language = section.take("language").map(|item| name(item, report));
+    let times = times(section, report);
+    let (voice, language) = (voice.flatten(), language.flatten());
+    let sources = item?.parsed(TEXT, report, |text| {
+        if !speaks {
+            return Err("nobody speaks: [speech] is missing".into());
+        }
+        let utterance = Utterance { text: text.to_owned(), voice, language };
+        let spoken = speech::parse(&utterance).map_err(|error| error.to_string())?;
+        match (spoken.sources.is_empty(), spoken.ignored.is_empty()) {
+            (true, _) => Err("there is nothing to say".into()),
+            (false, true) => Ok(spoken.sources),
+            (false, false) => Err(format!("not understood: {}", spoken.ignored.join(", "))),
+        }
+    })?;
+    Some(Application::Play { sources, times })
+}
+
+/// How often something is heard; `None` until the caller hangs up.
+fn times(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<u32> {
+    match section.take("loop") {
         None => Some(1),
         Some(item) if item.is_boolean() => item.boolean(report).and_then(|endless| (!endless).then_some(1)),
         Some(item) => item.integer(1..=1_000_000, report).and_then(|times| u32::try_from(times).ok()),
-    };
-    Some(Application::Play { prompt: prompt?, times })
+    }
 }
 
 fn dial(section: &mut Section<'_>, pattern: Option<&Regex>, report: &mut Report<'_>) -> Option<Application> {
@@ -145,32 +183,54 @@ fn reject(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Applicat
 /// The recordings of all routes, each read once.
 struct Prompts<'a> {
     folder: &'a Path,
+    loader: Loader,
     loaded: BTreeMap<PathBuf, Arc<Prompt>>,
+    speaks: bool,
 }
 
 impl Prompts<'_> {
-    fn load(&mut self, item: Item<'_>, report: &mut Report<'_>) -> Option<Arc<Prompt>> {
-        item.parsed("the path of a WAV file", report, |text| {
+    fn load(&mut self, item: Item<'_>, report: &mut Report<'_>) -> Option<Source> {
+        item.parsed(FILE, report, |text| {
+            if text.starts_with("http://") || text.starts_with("https://") {
+                return Ok(Source::Url(text.to_owned()));
+            }
             let path = self.folder.join(text);
             if let Some(prompt) = self.loaded.get(&path) {
-                return Ok(Arc::clone(prompt));
+                return Ok(Source::Prompt(Arc::clone(prompt)));
             }
-            let bytes =
-                std::fs::read(&path).map_err(|error| match error.kind() == std::io::ErrorKind::NotFound {
-                    true => format!("there is no {}", path.display()),
-                    false => error.to_string(),
-                })?;
-            let prompt = Arc::new(Prompt::from_wav(&bytes).map_err(|error| error.to_string())?);
+            let why = |error: LoadError| match error {
+                LoadError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    format!("there is no {}", path.display())
+                }
+                LoadError::Io(error) => error.to_string(),
+                LoadError::Prompt(error) => error.to_string(),
+                error => error.to_string(),
+            };
+            // What is long is streamed to whoever hears it.
+            if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > WHOLE) {
+                let file = std::fs::File::open(&path).map_err(|error| error.to_string())?;
+                let hint = path.extension().and_then(|extension| extension.to_str());
+                AudioFile::open(file, hint).map_err(|error| error.to_string())?;
+                return Ok(Source::File(path));
+            }
+            let prompt = self.loader.load(&path).map_err(why)?;
             self.loaded.insert(path, Arc::clone(&prompt));
-            Ok(prompt)
+            Ok(Source::Prompt(prompt))
         })
     }
 }
+
+/// What a recording is given by.
+const FILE: &str = "the path or the http address of an audio file";
+
+/// Longest file that is kept in memory from the start, bytes.
+const WHOLE: u64 = 8 << 20;
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Echo,
     Play,
+    Say,
     Dial,
     Conference,
     Tone,
@@ -178,9 +238,10 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("echo", Self::Echo),
         ("play", Self::Play),
+        ("say", Self::Say),
         ("dial", Self::Dial),
         ("conference", Self::Conference),
         ("tone", Self::Tone),

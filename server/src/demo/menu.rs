@@ -71,12 +71,7 @@ impl Menu {
         match kind {
             EventKind::Answered => {
                 let prompt = Arc::clone(&self.prompt);
-                self.ask(
-                    now,
-                    leg,
-                    Command::Play(Play { player: PROMPT, prompt, times: Some(1) }),
-                    switchboard,
-                );
+                self.ask(now, leg, Command::Play(Play::prompt(PROMPT, prompt, Some(1)).into()), switchboard);
                 let collect = Collect { max: EXTENSION.len(), barge_in: false, ..Collect::default() };
                 self.ask(now, leg, Command::Collect(collect), switchboard);
             }

@@ -11,7 +11,7 @@ use std::{
 use control::{
     App,
     io::{Control, Happening, Setup},
-    media::io::EngineConfig,
+    media::io::{EngineConfig, PromptsConfig},
     signaling::{self, Transport},
 };
 use tokio::{
@@ -64,6 +64,7 @@ impl Handset {
             listeners: vec![(Transport::Udp, local)],
             advertise: None,
             engine,
+            prompts: PromptsConfig::default(),
         })?;
         let address = control.listeners().first().map_or(local, |listener| listener.local);
         let (orders, taken) = unbounded_channel();
@@ -135,6 +136,8 @@ impl Line {
                 self.phone.handle_event(Instant::now(), &event, self.control.switchboard());
             }
             Happening::Notice(notice) => self.phone.handle_notice(&notice),
+            // It plays what it has.
+            Happening::Prompt(_) => {}
             Happening::Written(written) => {
                 let news = match written {
                     (_, Ok(file)) => News::Recorded(file.path),

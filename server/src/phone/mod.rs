@@ -150,7 +150,7 @@ impl Phone {
             Order::Say(tone) => self.ask(now, Command::tone(tone), switchboard),
             Order::Hush => self.ask(now, Command::Silence, switchboard),
             Order::Play(prompt) => {
-                self.ask(now, Command::Play(Play { player: PLAYER, prompt, times: Some(1) }), switchboard)
+                self.ask(now, Command::Play(Play::prompt(PLAYER, prompt, Some(1)).into()), switchboard)
             }
             Order::Press(digits) => self.ask(now, Command::SendDigits(digits), switchboard),
             Order::Record(path) => Err(format!("{}: only a handset can write files", path.display())),
