@@ -314,8 +314,8 @@ fn who_answered_is_told_without_delaying_the_bridge() {
         world.command(callee, incoming, Command::Silence).unwrap();
         assert_eq!(told(&world, server, |kind| matches!(kind, EventKind::AnsweredBy(_))), 0);
         world.command(callee, incoming, Command::Answer).unwrap();
-        let play = Play { player: PlayerId(1), prompt: greeting(words), times: Some(1) };
-        world.command(callee, incoming, Command::Play(play)).unwrap();
+        let play = Play::prompt(PlayerId(1), greeting(words), Some(1));
+        world.command(callee, incoming, Command::Play(play.into())).unwrap();
         world.run_for(Duration::from_secs(5));
         let events: Vec<_> = world.node(server).events.iter().map(|(_, event)| &event.kind).collect();
         let verdicts: Vec<_> = events
