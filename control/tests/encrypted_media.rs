@@ -123,9 +123,9 @@ fn hold_and_resume_keep_the_keys_and_the_streams() {
 fn a_plain_phone_is_refused_where_media_must_be_encrypted() {
     let mut stage = Stage::new(Srtp::Required, [Srtp::Accept, Srtp::Accept]);
     assert!(!stage.connect());
-    let ended = stage.world.node(stage.phones[0]).events.iter().find_map(|(_, event)| match &event.kind {
-        EventKind::Ended(record) => Some(record.code),
-        _ => None,
+    let events = &stage.world.node(stage.phones[0]).events;
+    let ended = events.iter().find_map(|(_, event)| {
+        if let EventKind::Ended(record) = &event.kind { Some(record.code) } else { None }
     });
     assert_eq!(ended, Some(StatusCode::NOT_ACCEPTABLE_HERE));
 }
