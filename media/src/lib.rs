@@ -44,6 +44,6 @@ pub use graph::{
     recorder::{Recorder, Recording, Track},
 };
 pub use quality::{Mos, Quality, Reasons};
-pub use sdp::negotiation::{Capabilities, Negotiation};
+pub use sdp::negotiation::{Capabilities, Negotiation, Order};
 pub use shard::{Channel, Moving, Shard, ShardConfig, Slots, Transmit};
 pub use stats::{SessionStats, ShardStats};

@@ -597,11 +597,14 @@ impl Shard {
                 .and_then(|source| sessions[source].as_ref())
                 .and_then(|source| source.read_said(from, units, frame))
                 .map_or(Heard::Nothing, |next| Heard::Said(frame, next)),
-            Wants::Mix(seat, encoded) => match mixes.hear(seat, beat, units, encoded, frame) {
-                Mixed::Silence => Heard::Nothing,
-                Mixed::Payload(payload, encoder) => Heard::Payload(payload, encoder),
-                Mixed::Audio => Heard::Mixed(frame),
-            },
+            Wants::Mix(seat, encoded) => {
+                let own = sessions[index].as_ref().and_then(|session| session.encoder());
+                match mixes.hear(seat, beat, units, encoded, own, frame) {
+                    Mixed::Silence => Heard::Nothing,
+                    Mixed::Payload(payload, encoder) => Heard::Payload(payload, encoder),
+                    Mixed::Audio => Heard::Mixed(frame),
+                }
+            }
         };
         if let Some(session) = &mut sessions[index] {
             self.stats.skipped_frames += session.send_frame(beat, now, heard, output);

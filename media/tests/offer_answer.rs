@@ -4,7 +4,9 @@
 
 use std::net::SocketAddr;
 
-use offhook_media::{Capabilities, Codec, Direction, Latch, Negotiation, PayloadFormat, sdp::SdpError};
+use offhook_media::{
+    Capabilities, Codec, Direction, Latch, Negotiation, Order, PayloadFormat, sdp::SdpError,
+};
 
 const HEAD: &str = "v=0\r\no=- 5 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n";
 
@@ -12,7 +14,14 @@ fn local() -> SocketAddr {
     "198.51.100.1:20000".parse().unwrap()
 }
 
+/// G.711 in our order.
 fn ours() -> Negotiation {
+    let codecs = vec![Codec::Pcmu, Codec::Pcma];
+    Negotiation::new(Capabilities { codecs, order: Order::Ours, ..Capabilities::default() }, local(), 42)
+}
+
+/// Every codec, in the order of whoever offers.
+fn all() -> Negotiation {
     Negotiation::new(Capabilities::default(), local(), 42)
 }
 
@@ -98,7 +107,8 @@ fn the_answer_takes_our_favourite_codec_and_the_numbers_of_the_offer() {
 
 #[test]
 fn our_order_of_codecs_decides() {
-    let capabilities = Capabilities { codecs: vec![Codec::Pcma, Codec::Pcmu], ..Capabilities::default() };
+    let codecs = vec![Codec::Pcma, Codec::Pcmu];
+    let capabilities = Capabilities { codecs, order: Order::Ours, ..Capabilities::default() };
     let mut negotiation = Negotiation::new(capabilities, local(), 1);
     let (_, config) = negotiation.accept_offer(&body("m=audio 4000 RTP/AVP 0 8\r\n")).unwrap();
     assert_eq!(config.send, pcma());
@@ -389,4 +399,56 @@ fn no_line_of_the_peer_can_be_smuggled_into_ours() {
     let answer = text(answer);
     assert_eq!(lines(&answer, "m=").len(), 2);
     assert!(!answer.lines().any(|line| line == "a=x"));
+}
+
+#[test]
+fn wide_band_codecs_are_offered_after_g711_and_events_at_the_clock_of_each() {
+    let offer = text(all().offer());
+    for line in [
+        "m=audio 20000 RTP/AVP 0 8 9 111 101 110",
+        "a=rtpmap:9 G722/8000",
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 minptime=10;useinbandfec=1",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=rtpmap:110 telephone-event/48000",
+        "a=fmtp:110 0-16",
+    ] {
+        assert!(offer.lines().any(|known| known == line), "{line} in {offer}");
+    }
+    let answer = body(
+        "m=audio 4000 RTP/AVP 111 110\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:110 telephone-event/48000\r\n\
+         a=fmtp:111 useinbandfec=1;maxplaybackrate=16000\r\na=ptime:30\r\n",
+    );
+    let mut negotiation = all();
+    _ = negotiation.offer();
+    let config = negotiation.accept_answer(&answer).unwrap();
+    assert_eq!(config.send, PayloadFormat { codec: Codec::Opus, payload_type: 111 });
+    assert_eq!((config.send_event, config.encoder.peer_rate), (Some(110), 16_000));
+    // Opus has no packets of 30 ms.
+    assert_eq!((config.ptime_ms, config.receive_event), (20, vec![101, 110]));
+}
+
+#[test]
+fn the_first_codec_of_the_offer_is_answered_and_its_numbers_stay_for_later_offers() {
+    let mut negotiation = all();
+    let offer = body(
+        "m=audio 4000 RTP/AVP 96 9 0 97 98\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 telephone-event/48000\r\n\
+         a=rtpmap:98 telephone-event/8000\r\n",
+    );
+    let (answer, config) = negotiation.accept_offer(&offer).unwrap();
+    assert_eq!(config.send, PayloadFormat { codec: Codec::Opus, payload_type: 96 });
+    assert_eq!((config.send_event, config.receive_event), (Some(97), vec![97]));
+    assert!(!config.encoder.forward_error_correction, "nobody asked for it");
+    let answer = text(answer);
+    assert_eq!(lines(&answer, "m="), ["m=audio 20000 RTP/AVP 96 97"]);
+    assert!(answer.contains("a=rtpmap:97 telephone-event/48000"), "{answer}");
+    assert_eq!(lines(&text(negotiation.offer()), "m="), ["m=audio 20000 RTP/AVP 0 8 9 96 98 97"]);
+}
+
+#[test]
+fn g722_is_answered_where_it_is_preferred() {
+    let offer = body("m=audio 4000 RTP/AVP 9 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:60\r\n");
+    let (_, config) = all().accept_offer(&offer).unwrap();
+    assert_eq!(config.send, PayloadFormat { codec: Codec::G722, payload_type: 9 });
+    assert_eq!((config.send_event, config.ptime_ms), (Some(101), 60));
 }

@@ -15,7 +15,7 @@ use std::{
 
 use control::{
     InbandDigits, Mux,
-    media::{Codec, Latch, Srtp, dsp::tone_plan::Country},
+    media::{Codec, Latch, Order, Srtp, dsp::tone_plan::Country},
     signaling::{
         Transport,
         auth::{credentials::Secret, digest::Algorithm},
@@ -79,8 +79,10 @@ pub struct Sip {
 pub struct Media {
     /// UDP ports of RTP and RTCP. Default 16384 to 32767.
     pub rtp_ports: RangeInclusive<u16>,
-    /// Codecs, the preferred first. Default PCMU, PCMA.
+    /// Codecs, the preferred first. Default PCMU, PCMA, G722, opus.
     pub codecs: Vec<Codec>,
+    /// Whose order decides in an answer: ours where codecs are configured, otherwise the caller's.
+    pub order: Order,
     /// Packet time, ms. Default 20.
     pub ptime_ms: u8,
     /// Media threads; the engine's choice where `None`.
@@ -142,7 +144,8 @@ impl Default for Media {
     fn default() -> Self {
         Self {
             rtp_ports: 16384..=32767,
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            codecs: Codec::DEFAULT.to_vec(),
+            order: Order::Theirs,
             ptime_ms: 20,
             workers: None,
             latch: Latch::default(),
@@ -297,7 +300,8 @@ impl Media {
         if let Some(item) = section.take("codecs") {
             let (path, span) = (item.path.clone(), item.span.clone());
             let before = report.len();
-            self.codecs = each(item, "`PCMU` or `PCMA`", report, codec);
+            self.codecs = each(item, "`PCMU`, `PCMA`, `G722`, `opus`, `L16` or `L16/8000`", report, codec);
+            self.order = Order::Ours;
             self.codecs.dedup();
             if self.codecs.is_empty() && report.len() == before {
                 report.add(&span, &path, "expected at least one codec, found an empty array");
@@ -384,7 +388,14 @@ fn srtp(item: Item<'_>, report: &mut Report<'_>) -> Option<Srtp> {
 }
 
 fn codec(text: &str) -> Result<Codec, String> {
-    Codec::from_name(text, 8000).ok_or_else(String::new)
+    let (name, clock_rate) = text.split_once('/').map_or((text, None), |(name, rate)| (name, Some(rate)));
+    let known = match clock_rate {
+        Some(rate) => rate.parse().ok().and_then(|rate| Codec::from_name(name, rate)),
+        // Whoever wants plain samples wants wide-band ones.
+        None if name.eq_ignore_ascii_case("L16") => Codec::from_name(name, 16_000),
+        None => [8_000, 48_000].into_iter().find_map(|rate| Codec::from_name(name, rate)),
+    };
+    known.ok_or_else(String::new)
 }
 
 /// What a log filter looks like.

@@ -79,7 +79,7 @@ fn an_empty_file_is_the_defaults() {
     );
     assert_eq!(config.http, "127.0.0.1:8080".parse().unwrap());
     assert_eq!(config.media.rtp_ports, 16384..=32767);
-    assert_eq!(config.media.codecs, [Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(config.media.codecs, Codec::DEFAULT);
     assert_eq!(config.drain, Duration::from_secs(30));
     assert!(config.routes.is_empty() && config.sip.users.is_empty());
 }
@@ -180,7 +180,10 @@ fn a_mistake_is_told_with_line_column_key_and_what_was_expected() {
             "[media]\nrtp_ports = \"5000\"",
             "2:13: media.rtp_ports: expected A-B with 1024 <= A < B <= 65535, at least two ports, found \"5000\"",
         ),
-        ("[media]\ncodecs = [\"G729\"]", "2:11: media.codecs[1]: expected `PCMU` or `PCMA`, found \"G729\""),
+        (
+            "[media]\ncodecs = [\"G729\"]",
+            "2:11: media.codecs[1]: expected `PCMU`, `PCMA`, `G722`, `opus`, `L16` or `L16/8000`, found \"G729\"",
+        ),
         ("[media]\ncodecs = []", "2:10: media.codecs: expected at least one codec, found an empty array"),
         ("[media]\nptime = 25", "2:9: media.ptime: expected 10, 20, 30, 40 or 60 ms, found 25"),
         (

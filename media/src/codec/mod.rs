@@ -54,7 +54,13 @@ impl Codec {
     ];
 
     /// What is offered unless somebody says otherwise, most preferred first.
-    pub const DEFAULT: &'static [Self] = &[Self::Pcmu, Self::Pcma];
+    pub const DEFAULT: &'static [Self] = &[
+        Self::Pcmu,
+        Self::Pcma,
+        Self::G722,
+        #[cfg(feature = "opus")]
+        Self::Opus,
+    ];
 
     /// The encoding name of `a=rtpmap` (RFC 3551 §6).
     #[must_use]
@@ -65,6 +71,26 @@ impl Codec {
             Self::G722 => "G722",
             Self::Opus => "opus",
             Self::L16(_) => "L16",
+        }
+    }
+
+    /// The payload type it is offered with: the static one, or what many others use.
+    #[must_use]
+    pub fn usual_payload_type(self) -> u8 {
+        self.static_payload_type().unwrap_or(match self {
+            Self::L16(L16Rate::Hz16000) => 118,
+            Self::L16(L16Rate::Hz8000) => 119,
+            Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 => 111,
+        })
+    }
+
+    /// Channels in `a=rtpmap`.
+    #[must_use]
+    pub fn announced_channels(self) -> u8 {
+        match self {
+            // RFC 7587 §7.
+            Self::Opus => 2,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16(_) => 1,
         }
     }
 

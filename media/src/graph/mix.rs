@@ -212,13 +212,15 @@ impl Mix {
     }
 
     /// What a member hears in the frame of so many units of 1/8000 s that ends with `beat`; `frame` has its audio.
-    /// `encoded` allows the frame that all share who say nothing themselves.
+    /// `encoded` allows the frame that all share who say nothing themselves; `own` is the member's encoder, if that has a
+    /// memory.
     pub(crate) fn hear(
         &mut self,
         number: u32,
         beat: u64,
         units: usize,
         encoded: Option<(Codec, EncoderSettings)>,
+        own: Option<&Encoder>,
         frame: &mut Frame,
     ) -> Mixed<'_> {
         let pairs = self.pairs_of(number);
@@ -244,12 +246,12 @@ impl Mix {
         if is_silent && !(has_memory && adds_nothing) {
             return Mixed::Silence;
         }
-        if let Some((codec, settings)) = encoded
+        if let Some(encoded) = encoded
             && adds_nothing
             && !begins
             && pairs.is_empty()
         {
-            let (payload, encoder) = bands[index].payload(codec, settings, units, beat);
+            let (payload, encoder) = bands[index].payload(encoded, own, units, beat);
             return Mixed::Payload(payload, encoder);
         }
         let out = frame.begin(units * (rate / UNIT_RATE) as usize, rate);

@@ -71,6 +71,10 @@ fn meaning(media: &Media, payload_type: u8) -> Option<Meaning> {
             Some(Meaning::TelephoneEvent(clock_rate))
         }
         Some((name, clock_rate, 1)) => Codec::from_name(name, clock_rate).map(Meaning::Audio),
+        // RFC 7587 §7: Opus is always announced with two channels, whatever is in it.
+        Some((name, clock_rate, 2)) => {
+            Codec::from_name(name, clock_rate).filter(|&codec| codec == Codec::Opus).map(Meaning::Audio)
+        }
         Some(_) => None,
         // RFC 3551 §6: static payload types need no map.
         None => Codec::from_static_payload_type(payload_type).map(Meaning::Audio),

@@ -7,6 +7,7 @@ pub mod codec_map;
 pub mod crypto;
 pub mod description;
 pub mod negotiation;
+mod opus_parameters;
 mod parse;
 mod print;
 mod security;

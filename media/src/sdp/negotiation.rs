@@ -6,10 +6,11 @@ use super::{
     Attribute, Connection, Crypto, Description, Media, Origin, SdpError,
     codec_map::{CodecMap, TELEPHONE_EVENT},
     description::is_unicast,
+    opus_parameters,
     print::family,
     security::{Choice, Security},
 };
-use crate::codec::{Codec, EncoderSettings};
+use crate::codec::Codec;
 use crate::config::{Direction, Latch, PayloadFormat, SessionConfig, Srtp};
 use crate::srtp::{KeySource, Suite};
 
@@ -18,6 +19,8 @@ use crate::srtp::{KeySource, Suite};
 pub struct Capabilities {
     /// Codecs we offer and accept, the preferred first.
     pub codecs: Vec<Codec>,
+    /// Whose order decides which codec of an offer is answered.
+    pub order: Order,
     /// Packet time we ask for, ms. The peer's wish decides what we send.
     pub ptime_ms: u8,
     /// Offer and accept telephone events.
@@ -32,10 +35,21 @@ pub struct Capabilities {
     pub suites: Vec<Suite>,
 }
 
+/// Whose order decides which codec of an offer is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The first codec of the offer that we have.
+    #[default]
+    Theirs,
+    /// The first codec of ours that is offered.
+    Ours,
+}
+
 impl Default for Capabilities {
     fn default() -> Self {
         Self {
             codecs: Codec::DEFAULT.to_vec(),
+            order: Order::Theirs,
             ptime_ms: 20,
             telephone_event: true,
             rtcp_mux: true,
@@ -73,7 +87,11 @@ pub struct Negotiation {
     sections: Vec<Section>,
     /// Which of them is ours.
     audio: usize,
-    event_type: u8,
+    /// What dynamic payload types stand for, of codecs and of events by clock rate; for the life of the session.
+    known: Vec<PayloadFormat>,
+    events: Vec<(u32, u8)>,
+    /// Payload types in the peer's last offer.
+    taken: Vec<u8>,
     version: u64,
     sent: Option<Description>,
     offered: Option<Offered>,
@@ -94,7 +112,8 @@ struct Section {
 struct Offered {
     formats: Vec<PayloadFormat>,
     direction: Direction,
-    event_type: Option<u8>,
+    /// By clock rate.
+    events: Vec<(u32, u8)>,
 }
 
 /// What the peer says about the audio stream, either way.
@@ -120,7 +139,9 @@ impl Negotiation {
             peer_holds: false,
             sections: Vec::new(),
             audio: 0,
-            event_type: DEFAULT_EVENT_TYPE,
+            known: Vec::new(),
+            events: Vec::new(),
+            taken: Vec::new(),
             version: 0,
             sent: None,
             offered: None,
@@ -165,12 +186,11 @@ impl Negotiation {
             | Direction::RecvOnly
             | Direction::Inactive) => wanted,
         };
-        let formats = self.offered_formats();
-        let event_type = self.capabilities.telephone_event.then_some(self.event_type);
+        let (formats, events) = self.offered_formats();
         let cryptos = self.security.propose().to_vec();
         let terms = Terms {
             formats: &formats,
-            event_type,
+            events: &events,
             direction,
             rtcp_mux: self.capabilities.rtcp_mux,
             ptime_ms: self.capabilities.ptime_ms,
@@ -180,7 +200,7 @@ impl Negotiation {
             self.sections.push(Section::audio(self.security.protocol()));
         }
         let body = self.describe(Some(&terms));
-        self.offered = Some(Offered { formats, direction, event_type });
+        self.offered = Some(Offered { formats, direction, events });
         body
     }
 
@@ -196,21 +216,22 @@ impl Negotiation {
             return Ok(self.accept_removal(&description));
         };
         let media = &description.media[index];
-        let peer = self.read_peer(&description, media)?;
-        let event_type =
-            map.telephone_event(format.codec.clock_rate()).filter(|_| self.capabilities.telephone_event);
+        let peer = self.read_peer(&description, media, format.codec)?;
+        let clock_rate = format.codec.clock_rate();
+        let event_type = map.telephone_event(clock_rate).filter(|_| self.capabilities.telephone_event);
+        let events: Vec<_> = event_type.map(|payload_type| (clock_rate, payload_type)).into_iter().collect();
         let direction = self.direction.and(peer.direction.reversed());
 
         self.sections = description.media.iter().map(Section::of).collect();
         self.audio = index;
-        self.event_type = event_type.unwrap_or_else(|| free_payload_type(media, self.event_type));
+        self.remember(media, &map);
         self.peer_holds = !peer.direction.receives();
         self.offered = None;
         (self.remote, self.remote_rtcp) = (peer.remote, peer.remote_rtcp);
         let cryptos = self.security.accept(security);
         let terms = Terms {
             formats: &[format],
-            event_type,
+            events: &events,
             direction,
             rtcp_mux: peer.rtcp_mux,
             ptime_ms: peer.ptime_ms,
@@ -223,7 +244,7 @@ impl Negotiation {
             signaling_ip: None,
             rtcp_mux: peer.rtcp_mux,
             send: format,
-            encoder: EncoderSettings::default(),
+            encoder: opus_parameters::settings(media, format.codec, format.payload_type),
             receive: vec![format],
             send_event: event_type,
             receive_event: event_type.into_iter().collect(),
@@ -248,11 +269,11 @@ impl Negotiation {
         let known = |codec| offered.formats.iter().any(|format| format.codec == codec);
         let (codec, payload_type) =
             map.codecs().find(|(codec, _)| known(*codec)).ok_or(SdpError::NoCommonCodec)?;
-        let send_event = offered.event_type.and_then(|_| map.telephone_event(codec.clock_rate()));
+        let send_event = map.telephone_event(codec.clock_rate()).filter(|_| !offered.events.is_empty());
         // RFC 3264 §5.1: whatever we offered may arrive; some peers also use their own numbers.
         let mut receive = offered.formats.clone();
-        let mut receive_event: Vec<u8> =
-            offered.event_type.filter(|_| send_event.is_some()).into_iter().collect();
+        let ours = offered.events.iter().filter(|_| send_event.is_some());
+        let mut receive_event: Vec<u8> = ours.map(|(_, payload_type)| *payload_type).collect();
         for (codec, payload_type) in map.codecs().filter(|(codec, _)| known(*codec)) {
             let taken = |format: &PayloadFormat| format.payload_type == payload_type;
             if !receive.iter().any(taken) && !receive_event.contains(&payload_type) {
@@ -266,7 +287,7 @@ impl Negotiation {
             receive_event.push(theirs);
         }
         let offered_direction = offered.direction;
-        let peer = self.read_peer(&description, media)?;
+        let peer = self.read_peer(&description, media, codec)?;
         let srtp = self.security.answered(media)?;
         if offered_direction.sends() {
             self.peer_holds = !peer.direction.receives();
@@ -279,7 +300,7 @@ impl Negotiation {
             signaling_ip: None,
             rtcp_mux: peer.rtcp_mux,
             send: PayloadFormat { codec, payload_type },
-            encoder: EncoderSettings::default(),
+            encoder: opus_parameters::settings(media, codec, payload_type),
             receive,
             send_event,
             receive_event,
@@ -301,9 +322,14 @@ impl Negotiation {
         let mut insecure = None;
         for (index, media) in candidates.filter(|(_, media)| media.is_audio() && media.port != 0) {
             let map = CodecMap::of(media);
-            let preferred = self.capabilities.codecs.iter().find_map(|&codec| {
-                map.payload_type(codec).map(|payload_type| PayloadFormat { codec, payload_type })
-            });
+            let ours = &self.capabilities.codecs;
+            let preferred = match self.capabilities.order {
+                Order::Theirs => map.codecs().find(|(codec, _)| ours.contains(codec)),
+                Order::Ours => ours
+                    .iter()
+                    .find_map(|&codec| map.payload_type(codec).map(|payload_type| (codec, payload_type))),
+            };
+            let preferred = preferred.map(|(codec, payload_type)| PayloadFormat { codec, payload_type });
             let Some(format) = preferred else { continue };
             match self.security.choose(media) {
                 Ok(security) => return Ok(Some(Chosen { index, map, format, security })),
@@ -340,7 +366,7 @@ impl Negotiation {
         (answer, config)
     }
 
-    fn read_peer(&self, description: &Description, media: &Media) -> Result<Peer, SdpError> {
+    fn read_peer(&self, description: &Description, media: &Media, codec: Codec) -> Result<Peer, SdpError> {
         let connection =
             media.connection.as_ref().or(description.connection.as_ref()).ok_or(SdpError::Syntax {
                 line: media.line,
@@ -358,15 +384,60 @@ impl Negotiation {
             (remote, remote.and_then(|remote| rtcp_address(media, remote, rtcp_mux)))
         };
         let ptime_ms =
-            packet_time(media.ptime(session), media.max_ptime(session), self.capabilities.ptime_ms);
+            packet_time(codec, media.ptime(session), media.max_ptime(session), self.capabilities.ptime_ms);
         Ok(Peer { direction, remote, remote_rtcp, rtcp_mux, ptime_ms })
     }
 
-    fn offered_formats(&self) -> Vec<PayloadFormat> {
-        let format = |&codec: &Codec| {
-            codec.static_payload_type().map(|payload_type| PayloadFormat { codec, payload_type })
+    /// What we offer: codecs, and events at each of their clock rates.
+    fn offered_formats(&self) -> (Vec<PayloadFormat>, Vec<(u32, u8)>) {
+        let mut used: Vec<u8> = Vec::new();
+        let mut take = |known: Option<u8>, usual: u8| {
+            let strange = |payload_type: &u8| used.contains(payload_type) || self.is_taken(*payload_type);
+            let payload_type = known.unwrap_or_else(|| {
+                let mut free = std::iter::once(usual).chain((96..=127).rev());
+                free.find(|payload_type| !strange(payload_type)).unwrap_or(usual)
+            });
+            used.push(payload_type);
+            payload_type
         };
-        self.capabilities.codecs.iter().filter_map(format).collect()
+        let mut formats = Vec::with_capacity(self.capabilities.codecs.len());
+        for &codec in &self.capabilities.codecs {
+            let known = self.known.iter().find(|format| format.codec == codec);
+            let known = known.map(|format| format.payload_type).or(codec.static_payload_type());
+            formats.push(PayloadFormat { codec, payload_type: take(known, codec.usual_payload_type()) });
+        }
+        let mut events: Vec<(u32, u8)> = Vec::new();
+        for clock_rate in formats.iter().map(|format| format.codec.clock_rate()) {
+            if self.capabilities.telephone_event && events.iter().all(|(other, _)| *other != clock_rate) {
+                let known = self.events.iter().find(|(other, _)| *other == clock_rate);
+                let usual = if clock_rate == 8_000 { DEFAULT_EVENT_TYPE } else { WIDE_EVENT_TYPE };
+                events.push((clock_rate, take(known.map(|(_, payload_type)| *payload_type), usual)));
+            }
+        }
+        (formats, events)
+    }
+
+    /// RFC 3264 §8.3.2: a dynamic payload type keeps its meaning for the life of the session.
+    fn remember(&mut self, media: &Media, map: &CodecMap) {
+        for (codec, payload_type) in map.codecs() {
+            self.known.retain(|format| format.codec != codec);
+            if map.payload_type(codec) == Some(payload_type) {
+                self.known.push(PayloadFormat { codec, payload_type });
+            }
+        }
+        for clock_rate in [8_000, 16_000, 48_000] {
+            if let Some(payload_type) = map.telephone_event(clock_rate) {
+                self.events.retain(|(other, _)| *other != clock_rate);
+                self.events.push((clock_rate, payload_type));
+            }
+        }
+        let theirs = media.formats.iter().filter_map(|format| format.trim().parse().ok());
+        self.taken = theirs.collect();
+    }
+
+    /// Whether the peer gave a payload type a meaning.
+    fn is_taken(&self, payload_type: u8) -> bool {
+        self.taken.contains(&payload_type)
     }
 
     /// Our description with these terms for audio, or with audio refused; a new version if anything changed.
@@ -401,7 +472,8 @@ impl Negotiation {
 /// What an audio section says.
 struct Terms<'a> {
     formats: &'a [PayloadFormat],
-    event_type: Option<u8>,
+    /// By clock rate.
+    events: &'a [(u32, u8)],
     direction: Direction,
     rtcp_mux: bool,
     ptime_ms: u8,
@@ -435,15 +507,19 @@ impl Section {
                 payload_type: format.payload_type,
                 name: format.codec.name().to_owned(),
                 clock_rate: format.codec.clock_rate(),
-                channels: 1,
+                channels: format.codec.announced_channels(),
             })
             .collect();
-        if let Some(payload_type) = terms.event_type {
+        let opus = terms.formats.iter().find(|format| format.codec == Codec::Opus);
+        if let Some(&PayloadFormat { payload_type, .. }) = opus {
+            attributes.push(Attribute::Fmtp { payload_type, parameters: opus_parameters::OURS.to_owned() });
+        }
+        for &(clock_rate, payload_type) in terms.events {
             formats.push(payload_type.to_string());
             attributes.push(Attribute::RtpMap {
                 payload_type,
                 name: TELEPHONE_EVENT.to_owned(),
-                clock_rate: terms.formats.first().map_or(8000, |format| format.codec.clock_rate()),
+                clock_rate,
                 channels: 1,
             });
             attributes.push(Attribute::Fmtp { payload_type, parameters: "0-16".to_owned() });
@@ -496,18 +572,11 @@ fn rtcp_address(media: &Media, remote: SocketAddr, rtcp_mux: bool) -> Option<Soc
 }
 
 /// The longest packet time we can send that the peer likes.
-fn packet_time(wanted: Option<u8>, max: Option<u8>, ours: u8) -> u8 {
-    let limit = wanted.unwrap_or(ours).min(max.unwrap_or(u8::MAX));
-    PACKET_TIMES.into_iter().rev().find(|&ms| ms <= limit).unwrap_or(PACKET_TIMES[0])
-}
-
-/// RFC 3264 §8.3.2: a dynamic payload type keeps its meaning for the life of the session.
-fn free_payload_type(media: &Media, preferred: u8) -> u8 {
-    let free = |payload_type: &u8| !media.formats.contains(&payload_type.to_string());
-    std::iter::once(preferred).chain((96..=127).rev()).find(free).unwrap_or(preferred)
+fn packet_time(codec: Codec, wanted: Option<u8>, max: Option<u8>, ours: u8) -> u8 {
+    codec.packet_time(wanted.unwrap_or(ours).min(max.unwrap_or(u8::MAX)))
 }
 
 /// What most others use.
 const DEFAULT_EVENT_TYPE: u8 = 101;
-/// Packet times we send, ms.
-const PACKET_TIMES: [u8; 5] = [10, 20, 30, 40, 60];
+/// Beside codecs with another clock than 8 kHz.
+const WIDE_EVENT_TYPE: u8 = 110;

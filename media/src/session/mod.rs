@@ -22,7 +22,7 @@ use std::{
 };
 
 use crate::{
-    codec::Codec,
+    codec::{Codec, Encoder},
     command::{Feed, SessionId, TapId},
     config::SessionConfig,
     dsp::tone_script::ScriptGenerator,
@@ -333,6 +333,11 @@ impl Session {
     /// The most our packets can carry, samples per second.
     pub(crate) fn best_rate(&self) -> u32 {
         self.voice.best_rate()
+    }
+
+    /// What our packets are encoded with, if that has a memory.
+    pub(crate) fn encoder(&self) -> Option<&Encoder> {
+        self.voice.encoder()
     }
 
     /// Samples per second of our packets.

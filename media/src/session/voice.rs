@@ -133,6 +133,10 @@ impl Voice {
         }
     }
 
+    pub(crate) fn encoder(&self) -> Option<&Encoder> {
+        self.encoder.as_deref()
+    }
+
     /// How many of 100 packets get lost on the way to the peer.
     pub(crate) fn set_expected_loss(&mut self, percent: u8) {
         if let Some(encoder) = &mut self.encoder {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    codec::{Codec, EncoderSettings},
+    codec::{Codec, Encoder, EncoderSettings},
     command::MixId,
     dsp::mix::{Gain, Talk},
     graph::{
@@ -93,10 +93,11 @@ impl Mixes {
         beat: u64,
         units: usize,
         encoded: Option<(Codec, EncoderSettings)>,
+        own: Option<&Encoder>,
         frame: &mut Frame,
     ) -> Mixed<'_> {
         match self.mix(seat) {
-            Some(mix) => mix.hear(seat.member, beat, units, encoded, frame),
+            Some(mix) => mix.hear(seat.member, beat, units, encoded, own, frame),
             None => Mixed::Silence,
         }
     }

@@ -194,6 +194,7 @@ pub fn setup(config: &Config) -> Setup {
             },
             media: Capabilities {
                 codecs: config.media.codecs.clone(),
+                order: config.media.order,
                 ptime_ms: config.media.ptime_ms,
                 latch: config.media.latch,
                 srtp: config.media.srtp,

@@ -159,11 +159,12 @@ impl Band {
         }
     }
 
-    /// The whole mix, encoded once for all whose frames end with the same beat.
+    /// The whole mix, encoded once for all whose frames end with the same beat. `own` is the encoder of who asks: where
+    /// nobody used the common one lately, it goes on from there.
     pub(super) fn payload(
         &mut self,
-        codec: Codec,
-        settings: EncoderSettings,
+        (codec, settings): (Codec, EncoderSettings),
+        own: Option<&Encoder>,
         units: usize,
         beat: u64,
     ) -> (&[u8], Option<&Encoder>) {
@@ -187,7 +188,8 @@ impl Band {
             shared.bytes = match &mut shared.encoder {
                 None => codec.encode(audio, &mut shared.payload),
                 Some(encoder) => {
-                    if shared.beat + length as u64 != beat {
+                    let goes_on = shared.beat + length as u64 == beat;
+                    if !goes_on && !own.is_some_and(|own| encoder.adopt(own)) {
                         encoder.reset();
                     }
                     encoder.encode(audio, &mut shared.payload)

@@ -71,7 +71,7 @@ impl Bench {
             }
             for member in self.members.iter_mut().filter(due) {
                 member.origin.get_or_insert((beat + 1 - 4) * PIECE as u64);
-                match mix.hear(member.number, beat, FRAME, encoded, &mut frame) {
+                match mix.hear(member.number, beat, FRAME, encoded, None, &mut frame) {
                     Mixed::Silence => member.heard.extend([0; FRAME]),
                     Mixed::Payload(payload, _) => {
                         let mut samples = [0; FRAME];
@@ -240,7 +240,7 @@ fn who_comes_goes_or_is_muted_does_so_within_5_ms_and_without_a_click() {
         }
         if beat % 4 == 3 {
             mix.contribute(listener, beat, &[0; FRAME], 8_000);
-            match mix.hear(listener, beat, FRAME, None, &mut frame) {
+            match mix.hear(listener, beat, FRAME, None, None, &mut frame) {
                 Mixed::Silence => heard.extend([0; FRAME]),
                 Mixed::Audio => heard.extend(frame.samples()),
                 Mixed::Payload(..) => panic!("it was not asked for"),
@@ -300,7 +300,7 @@ fn frames_of_every_length_carry_the_same_audio() {
                 mix.contribute(speaker, beat, &said, 8_000);
             }
             if (beat + 1).is_multiple_of((length / PIECE) as u64)
-                && let Mixed::Audio = mix.hear(listener, beat, length, None, &mut frame)
+                && let Mixed::Audio = mix.hear(listener, beat, length, None, None, &mut frame)
             {
                 heard.extend(frame.samples());
             }
