@@ -1,7 +1,5 @@
 //! Sessions move between shards, and nobody hears it.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at a few of all events")]
-
 mod common;
 
 use std::{sync::Arc, time::Duration};
