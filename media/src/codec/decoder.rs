@@ -16,7 +16,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum Memory {
     None,
-    G722(g722::Decoder),
+    G722(Box<g722::Decoder>),
     #[cfg(feature = "opus")]
     Opus(opus::Decoder),
 }
@@ -27,7 +27,7 @@ impl Decoder {
     pub fn new(codec: Codec, rate: u32) -> Self {
         let rate = codec.rate_for(rate);
         let memory = match codec {
-            Codec::G722 => Memory::G722(g722::Decoder::new()),
+            Codec::G722 => Memory::G722(Box::default()),
             #[cfg(feature = "opus")]
             Codec::Opus => Memory::Opus(opus::Decoder::new(rate)),
             #[cfg(not(feature = "opus"))]
@@ -85,7 +85,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.memory {
             Memory::None => {}
-            Memory::G722(decoder) => *decoder = g722::Decoder::new(),
+            Memory::G722(decoder) => **decoder = g722::Decoder::new(),
             #[cfg(feature = "opus")]
             Memory::Opus(decoder) => decoder.reset(),
         }

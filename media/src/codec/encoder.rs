@@ -16,7 +16,7 @@ pub struct Encoder {
 #[derive(Debug)]
 enum Memory {
     None,
-    G722(g722::Encoder),
+    G722(Box<g722::Encoder>),
     #[cfg(feature = "opus")]
     Opus(opus::Encoder),
 }
@@ -54,7 +54,7 @@ impl Encoder {
     pub fn new(codec: Codec, rate: u32, settings: EncoderSettings) -> Self {
         let rate = codec.rate_for(rate);
         let memory = match codec {
-            Codec::G722 => Memory::G722(g722::Encoder::new()),
+            Codec::G722 => Memory::G722(Box::default()),
             #[cfg(feature = "opus")]
             Codec::Opus => Memory::Opus(opus::Encoder::new(rate, settings)),
             #[cfg(not(feature = "opus"))]
@@ -116,7 +116,7 @@ impl Encoder {
     pub fn reset(&mut self) {
         match &mut self.memory {
             Memory::None => {}
-            Memory::G722(encoder) => *encoder = g722::Encoder::new(),
+            Memory::G722(encoder) => **encoder = g722::Encoder::new(),
             #[cfg(feature = "opus")]
             Memory::Opus(encoder) => encoder.reset(),
         }

@@ -5,13 +5,12 @@
 
 mod lanes;
 
-use lanes::{Lanes, decisions_passed};
+use lanes::{Lanes, TAPS};
 
 /// What the encoder remembers between frames.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    lower: Band,
-    upper: Band,
+    bands: Bands,
     /// The last samples, oldest first.
     delay: [i16; TAPS - 2],
 }
@@ -26,7 +25,7 @@ impl Encoder {
     /// The state after reset.
     #[must_use]
     pub fn new() -> Self {
-        Self { lower: Band::new(LOWER_RESET), upper: Band::new(UPPER_RESET), delay: [0; TAPS - 2] }
+        Self { bands: Bands::new([LOWER_RESET, UPPER_RESET]), delay: [0; TAPS - 2] }
     }
 
     /// Encodes pairs of samples into a byte each, as many as fit, and returns the bytes written.
@@ -36,31 +35,23 @@ impl Encoder {
         for (samples, out) in samples[..2 * count].chunks(2 * CHUNK).zip(out[..count].chunks_mut(CHUNK)) {
             line[..TAPS - 2].copy_from_slice(&self.delay);
             line[TAPS - 2..][..samples.len()].copy_from_slice(samples);
+            // In a place of its own the compiler keeps it in registers.
+            let mut bands = self.bands;
             for (pair, out) in out.iter_mut().enumerate() {
-                let (low, high) = split(&line[2 * pair..]);
-                *out = self.encode_bands(low, high);
+                let Some(line) = line[2 * pair..].first_chunk() else { break };
+                *out = bands.encode(limit(Lanes::split(line)));
             }
+            self.bands = bands;
             self.delay.copy_from_slice(&line[samples.len()..][..TAPS - 2]);
         }
         count
-    }
-
-    /// Both ADPCM encoders, behind the filters.
-    #[inline]
-    fn encode_bands(&mut self, low: i16, high: i16) -> u8 {
-        let lower = self.lower.quantize_lower(low);
-        let upper = self.upper.quantize_upper(high);
-        self.lower.adapt_lower(lower >> 2);
-        self.upper.adapt_upper(upper);
-        upper << 6 | lower
     }
 }
 
 /// What the decoder remembers between frames.
 #[derive(Debug, Clone)]
 pub struct Decoder {
-    lower: Band,
-    upper: Band,
+    bands: Bands,
     /// The last sums and differences of the bands, oldest first.
     sums: [i16; TAPS / 2 - 1],
     differences: [i16; TAPS / 2 - 1],
@@ -77,8 +68,7 @@ impl Decoder {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            lower: Band::new(LOWER_RESET),
-            upper: Band::new(UPPER_RESET),
+            bands: Bands::new([LOWER_RESET, UPPER_RESET]),
             sums: [0; TAPS / 2 - 1],
             differences: [0; TAPS / 2 - 1],
         }
@@ -87,190 +77,201 @@ impl Decoder {
     /// Decodes each byte into two samples, as many as fit, and returns the samples written.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         const DELAY: usize = TAPS / 2 - 1;
+        // The filters also look at what lies behind the newest, without effect.
+        const BEHIND: usize = 4;
         let count = payload.len().min(out.len() / 2);
-        let (mut sums, mut differences) = ([0; DELAY + CHUNK], [0; DELAY + CHUNK]);
+        let (mut sums, mut differences) = ([0; DELAY + CHUNK + BEHIND], [0; DELAY + CHUNK + BEHIND]);
         for (payload, out) in payload[..count].chunks(CHUNK).zip(out[..2 * count].chunks_mut(2 * CHUNK)) {
             sums[..DELAY].copy_from_slice(&self.sums);
             differences[..DELAY].copy_from_slice(&self.differences);
+            let mut bands = self.bands;
             for ((&byte, sum), difference) in
                 payload.iter().zip(&mut sums[DELAY..]).zip(&mut differences[DELAY..])
             {
-                let (low, high) = self.decode_bands(byte);
+                let (low, high) = bands.decode(byte).to_pair();
                 // Both are within 15 bits.
                 (*sum, *difference) = (low + high, low - high);
             }
-            for (pair, out) in out.chunks_exact_mut(2).enumerate() {
-                out[0] = join(&differences[pair..], &QMF_REVERSED);
-                out[1] = join(&sums[pair..], &QMF);
+            self.bands = bands;
+            for (pair, out) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                let lines = (differences[pair..].first_chunk(), sums[pair..].first_chunk());
+                let (Some(differences), Some(sums)) = lines else { break };
+                let (first, second) = Lanes::join(differences, sums).to_pair();
+                *out = [first, second];
             }
             self.sums.copy_from_slice(&sums[payload.len()..][..DELAY]);
             self.differences.copy_from_slice(&differences[payload.len()..][..DELAY]);
         }
         2 * count
     }
-
-    /// Both ADPCM decoders, before the filters.
-    #[inline]
-    fn decode_bands(&mut self, byte: u8) -> (i16, i16) {
-        let (lower, upper) = (byte & 0x3F, byte >> 6);
-        // BLOCK 5L, BLOCK 6L, BLOCK 5H, BLOCK 6H.
-        let low = i32::from(self.lower.prediction) + self.lower.scaled(QM6[usize::from(lower)]);
-        let high = i32::from(self.upper.prediction) + self.upper.scaled(QM2[usize::from(upper)]);
-        self.lower.adapt_lower(lower >> 2);
-        self.upper.adapt_upper(upper);
-        (limit(low), limit(high))
-    }
 }
 
-/// One band: adaptive quantiser and predictor, the same on both ends of the line.
-#[derive(Debug, Clone)]
-struct Band {
-    /// The coefficients BL or BH of the zeros.
-    zeros: Lanes,
-    /// The quantised differences DLT or DH, the newest first.
-    differences: Lanes,
-    /// The coefficients AL or AH of the poles.
-    poles: [i32; 2],
-    /// The last partially reconstructed signals PLT or PH.
-    partial: [i16; 2],
-    /// The last reconstructed signals RLT or RH.
-    reconstructed: i16,
-    /// What the zeros contribute to the prediction: SZL or SZH.
-    from_zeros: i16,
-    /// SL or SH.
-    prediction: i16,
-    /// The logarithm NBL or NBH of the scale factor.
-    log_scale: i32,
-    /// The scale factor DETL or DETH.
-    scale: i32,
+/// Both bands: adaptive quantisers and predictors, the same on both ends of the line. In pairs of lanes the lower band
+/// is the first.
+#[derive(Debug, Clone, Copy)]
+struct Bands {
+    /// The coefficients BL and BH of the zeros, from the first lane on.
+    zeros: [Lanes; 2],
+    /// The quantised differences DLT and DH, the newest first.
+    differences: [Lanes; 2],
+    /// The coefficients AL and AH of the poles: first and second.
+    poles: [Lanes; 2],
+    /// The last partially reconstructed signals PLT and PH.
+    partial: [Lanes; 2],
+    /// The last reconstructed signals RLT and RH, doubled.
+    reconstructed: Lanes,
+    /// What the zeros contribute to the prediction: SZL and SZH.
+    from_zeros: Lanes,
+    /// SL and SH.
+    prediction: Lanes,
+    /// The logarithms NBL and NBH of the scale factors.
+    log_scales: [i32; 2],
+    /// The scale factors DETL and DETH.
+    scales: [i32; 2],
 }
 
-impl Band {
-    fn new(scale: i32) -> Self {
+impl Bands {
+    fn new(scales: [i32; 2]) -> Self {
+        let zero = Lanes::splat(0);
         Self {
-            zeros: Lanes::zero(),
-            differences: Lanes::zero(),
-            poles: [0; 2],
-            partial: [0; 2],
-            reconstructed: 0,
-            from_zeros: 0,
-            prediction: 0,
-            log_scale: 0,
-            scale,
+            zeros: [zero; 2],
+            differences: [zero; 2],
+            poles: [zero; 2],
+            partial: [zero; 2],
+            reconstructed: zero,
+            from_zeros: zero,
+            prediction: zero,
+            log_scales: [0; 2],
+            scales,
         }
     }
 
-    #[inline]
-    fn scaled(&self, level: i16) -> i32 {
-        (self.scale * i32::from(level)) >> 15
+    /// A sample of each band, of 15 bits.
+    #[inline(always)]
+    fn encode(&mut self, samples: Lanes) -> u8 {
+        // BLOCK 1: SUBTRA.
+        let errors = samples.saturating_sub(self.prediction);
+        let magnitudes = errors.xor(errors.shift_right::<15>());
+        let (error, upper_error) = errors.to_pair();
+        // QUANTL.
+        let step = magnitudes.splat_first().decisions_passed(self.scales[0] as u16);
+        let lower = LOWER_CODES[usize::from(error < 0)][step];
+        // QUANTH.
+        let (_, magnitude) = magnitudes.to_pair();
+        let near = i32::from(magnitude) < (564 * self.scales[1]) >> 12;
+        let upper = u8::from(near) | u8::from(upper_error >= 0) << 1;
+        self.adapt(lower, upper);
+        upper << 6 | lower
     }
 
-    /// BLOCK 1L: SUBTRA, QUANTL. The 6 bits IL.
-    #[inline]
-    fn quantize_lower(&self, sample: i16) -> u8 {
-        let error = sample.saturating_sub(self.prediction);
-        let magnitude = error ^ (error >> 15);
-        let step = decisions_passed(magnitude, self.scale as u16);
-        if error >= 0 {
-            61 - step
-        } else if step < 2 {
-            63 - step
-        } else {
-            33 - step
-        }
+    /// The samples of both bands, of 15 bits.
+    #[inline(always)]
+    fn decode(&mut self, byte: u8) -> Lanes {
+        let (lower, upper) = (byte & 0x3F, byte >> 6);
+        // BLOCK 5, BLOCK 6.
+        let low = (self.scales[0] * i32::from(QM6[usize::from(lower)])) >> 15;
+        let high = (self.scales[1] * i32::from(QM2[usize::from(upper)])) >> 15;
+        let samples = limit(self.prediction.saturating_add(Lanes::pair(low as i16, high as i16)));
+        self.adapt(lower, upper);
+        samples
     }
 
-    /// BLOCK 1H: SUBTRA, QUANTH. The 2 bits IH.
-    #[inline]
-    fn quantize_upper(&self, sample: i16) -> u8 {
-        let error = sample.saturating_sub(self.prediction);
-        let magnitude = i32::from(error ^ (error >> 15));
-        let far = magnitude >= (564 * self.scale) >> 12;
-        u8::from(!far) | u8::from(error >= 0) << 1
+    /// BLOCK 2 and 3, with the codes IL and IH.
+    #[inline(always)]
+    fn adapt(&mut self, lower: u8, upper: u8) {
+        let (lower, upper) = (usize::from(lower >> 2 & 15), usize::from(upper & 3));
+        let low = (self.scales[0] * i32::from(QM4[lower])) >> 15;
+        let high = (self.scales[1] * i32::from(QM2[upper])) >> 15;
+        let [low_log, high_log] = self.log_scales;
+        let low_log = (((low_log * 127) >> 7) + WL[lower]).clamp(0, LOWER_MOST);
+        let high_log = (((high_log * 127) >> 7) + WH[upper]).clamp(0, UPPER_MOST);
+        self.log_scales = [low_log, high_log];
+        self.scales = [
+            i32::from(LOWER_SCALES[(low_log >> 6) as usize]),
+            i32::from(UPPER_SCALES[(high_log >> 6) as usize]),
+        ];
+        self.predict(Lanes::pair(low as i16, high as i16));
     }
 
-    /// BLOCK 2L to 4L, with the upper 4 bits of IL.
-    #[inline]
-    fn adapt_lower(&mut self, code: u8) {
-        let code = usize::from(code & 15);
-        let difference = self.scaled(QM4[code]) as i16;
-        self.log_scale = (((self.log_scale * 127) >> 7) + WL[code]).clamp(0, LOWER_MOST);
-        self.scale = i32::from(LOWER_SCALES[(self.log_scale >> 6) as usize]);
-        self.predict(difference);
-    }
-
-    /// BLOCK 2H to 4H.
-    #[inline]
-    fn adapt_upper(&mut self, code: u8) {
-        let code = usize::from(code & 3);
-        let difference = self.scaled(QM2[code]) as i16;
-        self.log_scale = (((self.log_scale * 127) >> 7) + WH[code]).clamp(0, UPPER_MOST);
-        self.scale = i32::from(UPPER_SCALES[(self.log_scale >> 6) as usize]);
-        self.predict(difference);
-    }
-
-    /// BLOCK 4: adapts the predictor to a quantised difference and predicts the next sample.
-    #[inline]
-    fn predict(&mut self, difference: i16) {
-        // UPZERO, FILTEZ.
-        self.zeros = self.zeros.adapt(self.differences, difference);
-        self.differences = self.differences.shift_in(difference);
-        let from_zeros = self.zeros.weigh(self.differences);
+    /// BLOCK 4: adapts the predictors to the quantised differences and predicts the next samples.
+    #[inline(always)]
+    fn predict(&mut self, difference: Lanes) {
+        let from_zeros = self.filter_zeros(difference);
         // PARREC, RECONS.
         let partial = self.from_zeros.saturating_add(difference);
         let reconstructed = self.prediction.saturating_add(difference);
+        let reconstructed = reconstructed.saturating_add(reconstructed);
+        // All ones where signs differ.
+        let differ = partial.xor(self.partial[0]).shift_right::<15>();
+        let differ_before = partial.xor(self.partial[1]).shift_right::<15>();
         // UPPOL2.
         let [first, second] = self.poles;
-        let same = [partial ^ self.partial[0] >= 0, partial ^ self.partial[1] >= 0];
-        let four = (4 * first).clamp(-32_768, 32_767);
-        let toward = if same[0] { (-four).min(32_767) } else { four };
-        let sign = if same[1] { 128 } else { -128 };
-        let second = (sign + (toward >> 7) + ((second * 32_512) >> 15)).clamp(-12_288, 12_288);
+        let twice = first.saturating_add(first);
+        let four = twice.saturating_add(twice);
+        let minus_four = Lanes::splat(0).saturating_sub(four);
+        let toward = minus_four.xor(minus_four.xor(four).and(differ));
+        let second = leaked(second, 7)
+            .add(toward.shift_right::<7>())
+            .add(signed(128, differ_before))
+            .min(Lanes::splat(12_288))
+            .max(Lanes::splat(-12_288));
         // UPPOL1.
-        let bound = 15_360 - second;
-        let sign = if same[0] { 192 } else { -192 };
-        let first = (sign + ((first * 32_640) >> 15)).clamp(-bound, bound);
+        let bound = Lanes::splat(15_360).sub(second);
+        let first = leaked(first, 8).add(signed(192, differ)).min(bound).max(Lanes::splat(0).sub(bound));
         // FILTEP, PREDIC.
-        let newest = i32::from(reconstructed.saturating_mul(2));
-        let older = i32::from(self.reconstructed.saturating_mul(2));
-        let from_poles = ((first * newest) >> 15) as i16;
-        let from_poles = from_poles.saturating_add(((second * older) >> 15) as i16);
+        let from_poles = first.multiply(reconstructed).saturating_add(second.multiply(self.reconstructed));
+        self.prediction = from_poles.saturating_add(from_zeros);
         self.poles = [first, second];
         self.partial = [partial, self.partial[0]];
         self.reconstructed = reconstructed;
         self.from_zeros = from_zeros;
-        self.prediction = from_poles.saturating_add(from_zeros);
+    }
+
+    /// UPZERO, FILTEZ.
+    #[inline(always)]
+    fn filter_zeros(&mut self, difference: Lanes) -> Lanes {
+        let step = difference.is_zero().and_not(Lanes::splat(128));
+        let low =
+            self.weigh(0, difference.splat_first(), step.splat_first(), difference.and(Lanes::pair(-1, 0)));
+        let high = self.weigh(1, difference.splat_second(), step.splat_second(), difference.down::<2>());
+        // Sums saturate, so that their order matters: from the oldest on.
+        let (newer, older) = (low.zip_low(high), low.zip_high(high));
+        let sum = older.down::<4>().saturating_add(older);
+        let sum = sum.saturating_add(newer.down::<12>()).saturating_add(newer.down::<8>());
+        sum.saturating_add(newer.down::<4>()).saturating_add(newer)
+    }
+
+    /// The product of each coefficient and its difference, in one band. `newest` has the difference in its first lane
+    /// only.
+    #[inline(always)]
+    fn weigh(&mut self, band: usize, difference: Lanes, step: Lanes, newest: Lanes) -> Lanes {
+        let turn = self.differences[band].xor(difference).shift_right::<15>();
+        let zeros = leaked(self.zeros[band], 8).saturating_add(step.xor(turn).sub(turn));
+        let differences = self.differences[band].up::<2>().add(newest);
+        self.zeros[band] = zeros;
+        self.differences[band] = differences;
+        // A difference has at most 14 bits and a sign: doubling it cannot saturate.
+        zeros.multiply(differences.add(differences))
     }
 }
 
-/// The transmit filters: the newest sample of each band.
-#[inline]
-fn split(line: &[i16]) -> (i16, i16) {
-    let Some(line) = line.first_chunk::<TAPS>() else { return (0, 0) };
-    let (mut low, mut high) = (0, 0);
-    for tap in 0..TAPS {
-        low += i32::from(line[tap]) * i32::from(QMF_LOW[tap]);
-        high += i32::from(line[tap]) * i32::from(QMF_HIGH[tap]);
-    }
-    (limit(low >> 14), limit(high >> 14))
+/// A coefficient less one part in 2 to the `bits`, rounded down.
+#[inline(always)]
+fn leaked(coefficient: Lanes, bits: u32) -> Lanes {
+    coefficient.add(coefficient.multiply_high(Lanes::splat(-1 << (16 - bits))))
 }
 
-/// The receive filters: one sample of audio.
-#[inline]
-fn join(line: &[i16], taps: &[i16; TAPS / 2]) -> i16 {
-    let Some(line) = line.first_chunk::<{ TAPS / 2 }>() else { return 0 };
-    let sum: i32 = line.iter().zip(taps).map(|(&sample, &tap)| i32::from(sample) * i32::from(tap)).sum();
-    (sum >> 11).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+/// A step, negative where `negative` is all ones.
+#[inline(always)]
+fn signed(step: i16, negative: Lanes) -> Lanes {
+    Lanes::splat(step).xor(negative).sub(negative)
 }
 
 /// A sample of a band has 15 bits.
-#[inline]
-fn limit(sample: i32) -> i16 {
-    sample.clamp(-16_384, 16_383) as i16
+#[inline(always)]
+fn limit(samples: Lanes) -> Lanes {
+    samples.min(Lanes::splat(16_383)).max(Lanes::splat(-16_384))
 }
-
-/// Taps of the quadrature mirror filters.
-const TAPS: usize = 24;
 
 /// Pairs of samples that are filtered at once: 20 ms.
 const CHUNK: usize = 160;
@@ -283,39 +284,16 @@ const UPPER_RESET: i32 = 8;
 const LOWER_MOST: i32 = 18_432;
 const UPPER_MOST: i32 = 22_528;
 
-/// Table 11: half of the symmetric impulse response, 13 bits behind the point.
-const QMF: [i16; TAPS / 2] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
-
-const QMF_REVERSED: [i16; TAPS / 2] = {
-    let mut taps = QMF;
-    let mut tap = 0;
-    while tap < taps.len() {
-        taps[tap] = QMF[QMF.len() - 1 - tap];
-        tap += 1;
+/// Table 14: IL by sign and by how many decision levels were passed.
+const LOWER_CODES: [[u8; 30]; 2] = {
+    let mut codes = [[0; 30]; 2];
+    let mut step = 0;
+    while step < 30 {
+        codes[0][step] = 61 - step as u8;
+        codes[1][step] = if step < 2 { 63 } else { 33 } - step as u8;
+        step += 1;
     }
-    taps
-};
-
-/// Both halves, interleaved.
-const QMF_LOW: [i16; TAPS] = {
-    let mut taps = [0; TAPS];
-    let mut tap = 0;
-    while tap < TAPS {
-        taps[tap] = if tap % 2 == 0 { QMF[tap / 2] } else { QMF_REVERSED[tap / 2] };
-        tap += 1;
-    }
-    taps
-};
-
-/// The mirror image.
-const QMF_HIGH: [i16; TAPS] = {
-    let mut taps = QMF_LOW;
-    let mut tap = 0;
-    while tap < TAPS {
-        taps[tap] = -taps[tap];
-        tap += 2;
-    }
-    taps
+    codes
 };
 
 /// Table 15: output levels of the inverse 6-bit quantiser, by IL.
@@ -393,23 +371,23 @@ mod tests {
         // Appendix II, configurations 1 and 2: the filters are left out, both bands get the same words.
         let input = overflows();
         assert_eq!(crc32(&input), 0x2D60_4685, "bt1c2.xmt");
-        let mut encoder = Encoder::new();
+        let mut encoder = Bands::new([LOWER_RESET, UPPER_RESET]);
         let codes: Vec<u16> = input
             .iter()
             .map(|&word| {
                 let sample = word as i16 >> 1;
-                if word & 1 == 1 { 1 } else { u16::from(encoder.encode_bands(sample, sample)) << 8 }
+                if word & 1 == 1 { 1 } else { u16::from(encoder.encode(Lanes::pair(sample, sample))) << 8 }
             })
             .collect();
         assert_eq!(crc32(&codes), 0x344E_A5D0, "bt2r2.cod");
-        let mut decoder = Decoder::new();
+        let mut decoder = Bands::new([LOWER_RESET, UPPER_RESET]);
         let (low, high): (Vec<u16>, Vec<u16>) = codes
             .iter()
             .map(|&word| {
                 if word & 1 == 1 {
                     return (1, 1);
                 }
-                let (low, high) = decoder.decode_bands((word >> 8) as u8);
+                let (low, high) = decoder.decode((word >> 8) as u8).to_pair();
                 ((low << 1) as u16, (high << 1) as u16)
             })
             .unzip();
@@ -457,13 +435,13 @@ mod tests {
         for (name, samples) in signals() {
             let mut payload = vec![0; samples.len() / 2];
             // Its encoder begins with scale factors four times those of the Recommendation, its decoder with none.
-            let (lower, upper) = (Band::new(4 * LOWER_RESET), Band::new(4 * UPPER_RESET));
-            let mut encoder = Encoder { lower, upper, ..Encoder::new() };
+            let bands = Bands::new([4 * LOWER_RESET, 4 * UPPER_RESET]);
+            let mut encoder = Encoder { bands, ..Encoder::new() };
             assert_eq!(encoder.encode(&samples, &mut payload), payload.len());
             let theirs = g722::G722Encoder::new().encode(&samples);
             assert_eq!(payload.iter().zip(&theirs).position(|(a, b)| a != b), None, "{name}");
             let mut decoded = vec![0; samples.len()];
-            let mut decoder = Decoder { lower: Band::new(0), upper: Band::new(0), ..Decoder::new() };
+            let mut decoder = Decoder { bands: Bands::new([0; 2]), ..Decoder::new() };
             assert_eq!(decoder.decode(&payload, &mut decoded), decoded.len());
             let theirs = g722::G722Decoder::new().decode(&payload);
             assert_eq!(decoded.iter().zip(&theirs).position(|(a, b)| a != b), None, "{name}");
@@ -476,7 +454,7 @@ mod tests {
         let mut seed = 7;
         let payload: Vec<u8> = (0..200_000).map(|_| noise(&mut seed) as u8).collect();
         let mut decoded = vec![0; 400_000];
-        Decoder { lower: Band::new(0), upper: Band::new(0), ..Decoder::new() }.decode(&payload, &mut decoded);
+        Decoder { bands: Bands::new([0; 2]), ..Decoder::new() }.decode(&payload, &mut decoded);
         let theirs = g722::G722Decoder::new().decode(&payload);
         assert_eq!(decoded.iter().zip(&theirs).position(|(a, b)| a != b), None);
     }

@@ -136,13 +136,7 @@ impl Filter {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn run_avx2(&self, line: &[i16], position: usize, out: &mut [i16]) {
-        self.run_with(line, position, out, |a, b| {
-            #[allow(unsafe_code, reason = "instructions chosen at run time")]
-            // SAFETY: whoever calls this function made sure of AVX2.
-            unsafe {
-                avx2::sum_of_products(a, b)
-            }
-        });
+        self.run_with(line, position, out, |a, b| avx2::sum_of_products(a, b));
     }
 
     #[inline(always)]
