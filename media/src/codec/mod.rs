@@ -4,6 +4,7 @@
 //! what the codec remembers from packet to packet. Codecs without memory also encode and decode by name alone, which
 //! lets many listeners share one payload.
 
+pub mod comfort_noise;
 mod decoder;
 mod encoder;
 pub mod g711;
