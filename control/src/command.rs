@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use media::{
-    Detectors, DigitString, MixId, PlayerId, Prompt, Srtp, Steer, TapId, dsp::tone_script::ToneScript,
-    graph::recorder::Recorder,
+    Detectors, DigitString, MixId, PlayerId, Prompt, Srtp, Steer, SteerTap, TapId,
+    dsp::tone_script::ToneScript, graph::recorder::Recorder,
 };
 use signaling::{NameAddr, StatusCode, Uri};
 
@@ -215,6 +215,8 @@ pub enum Command {
     Detect(Box<Detectors>),
     /// Records what the leg says and hears.
     Record(TapId, Box<Recorder>),
+    /// Pauses or resumes a recording, or names this moment of it.
+    SteerRecord(TapId, SteerTap),
     /// Ends a recording.
     StopRecord(TapId),
     /// Lets this leg and the other hear each other. Works as soon as both have media, answered or not; a bridge

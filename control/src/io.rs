@@ -14,8 +14,8 @@ use media::{
     Prompt, Quality, TapId,
     graph::recorder::recorder,
     io::{
-        Engine, EngineConfig, EngineGauges, Layout, LoadError, PromptEvent, Prompts, PromptsConfig,
-        RecordingOutcome, RecordingWriter, WorkerGauges,
+        Engine, EngineConfig, EngineGauges, LoadError, PromptEvent, Prompts, PromptsConfig, RecordingOutcome,
+        RecordingSettings, RecordingWriter, WorkerGauges,
     },
     srtp::KeySource,
 };
@@ -27,8 +27,8 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::{Command, CommandError, Config, Event, LegId, LegState, MediaRequest, Notice, Switchboard};
 
-/// How much a recording may hold before the disk thread reads it, ms.
-const RECORDING_MS: u32 = 2000;
+/// How much a recording at 8 kHz may hold before the disk thread reads it, ms; at 48 kHz it is a sixth.
+const RECORDING_MS: u32 = 4000;
 /// Pause before a full worker queue is tried again.
 const QUEUE_RETRY: Duration = Duration::from_millis(5);
 /// Most messages taken in between two looks at the rest.
@@ -227,17 +227,26 @@ impl Control {
         &mut self.library
     }
 
-    /// Records a leg into a stereo WAV file, left what it says and right what it hears.
-    /// [`Happening::Written`] follows when the leg or the recording ended.
+    /// Records a leg in stereo, left what it says and right what it hears, into a file of the format that its name ends
+    /// in. [`Happening::Written`] follows when the leg or the recording ended, or when the disk is in trouble; the leg
+    /// does not notice that. [`Command::SteerRecord`] pauses, resumes and marks.
     ///
     /// # Errors
     /// As [`Self::command`].
     pub fn record(&mut self, leg: LegId, path: &Path) -> Result<TapId, CommandError> {
+        self.record_as(leg, RecordingSettings::new(path))
+    }
+
+    /// As [`Self::record`], with a choice of format, layout and sample rate.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn record_as(&mut self, leg: LegId, settings: RecordingSettings) -> Result<TapId, CommandError> {
         let tap = TapId(self.next_tap);
         self.next_tap += 1;
         let (end, recording) = recorder(RECORDING_MS);
         self.command(leg, Command::Record(tap, Box::new(end)))?;
-        self.writer.write(tap, recording, path.to_owned(), Layout::Stereo);
+        self.writer.write(tap, recording, settings);
         Ok(tap)
     }
 

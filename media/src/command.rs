@@ -150,6 +150,8 @@ pub enum Command {
     DigitHeard(SessionId, u8, u16),
     /// Starts recording what the session says and hears; changes nothing that anyone hears.
     Tap(SessionId, TapId, Box<Recorder>),
+    /// Pauses or resumes a recording, or names this moment of it, to the sample.
+    SteerTap(SessionId, TapId, SteerTap),
     /// Ends a tap: its recorder is finished and dropped.
     Untap(SessionId, TapId),
     /// Takes the session out of its shard as it is, answered by [`crate::Event::Released`]. An engine does this itself
@@ -160,6 +162,18 @@ pub enum Command {
     Adopt(SessionId, u32, Box<Moving>),
     /// Ends the session. Answered by exactly one [`crate::Event::Closed`], the last event of this id.
     Close(SessionId),
+}
+
+/// What happens to a recording that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SteerTap {
+    /// What follows is left out.
+    Pause,
+    /// It goes on, directly behind what was before the pause.
+    Resume,
+    /// This moment gets a name, of [`MARKER_BYTES`](crate::graph::recorder::MARKER_BYTES) at most.
+    Mark(Box<str>),
 }
 
 impl Command {
@@ -181,6 +195,7 @@ impl Command {
             | Self::Answered(id)
             | Self::DigitHeard(id, _, _)
             | Self::Tap(id, _, _)
+            | Self::SteerTap(id, _, _)
             | Self::Untap(id, _)
             | Self::Release(id)
             | Self::Adopt(id, _, _)

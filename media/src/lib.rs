@@ -34,7 +34,7 @@ pub mod time;
 pub mod io;
 
 pub use codec::Codec;
-pub use command::{Command, DigitString, Feed, MixId, PlayerId, SessionId, Steer, TapId};
+pub use command::{Command, DigitString, Feed, MixId, PlayerId, SessionId, Steer, SteerTap, TapId};
 pub use config::{Direction, Latch, PayloadFormat, SessionConfig, Srtp};
 pub use detectors::{Detectors, Inband};
 pub use event::{Event, FinishReason};

@@ -163,6 +163,7 @@ impl Shard {
                 session.tap(tap, recorder, beat);
                 self.refresh(index, beat);
             }
+            Command::SteerTap(_, tap, steer) => session.steer_tap(tap, &steer, beat),
             Command::Untap(_, tap) => {
                 session.untap(Some(tap), &mut self.output);
                 self.refresh(index, beat);

@@ -42,6 +42,7 @@ impl Switchboard {
             Command::Collect(how) => self.collect(now, leg, how),
             Command::Detect(wanted) => self.detect(leg, *wanted),
             Command::Record(tap, recorder) => self.record(leg, tap, recorder),
+            Command::SteerRecord(tap, steer) => self.steer_record(leg, tap, steer),
             Command::StopRecord(tap) => self.stop_record(leg, tap),
             Command::Bridge(other) => self.bridge(leg, other),
             Command::Unbridge => self.unbridge(leg),

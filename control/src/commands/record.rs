@@ -1,6 +1,6 @@
 //! Records what a leg says and hears; nobody hears a difference.
 
-use media::{TapId, graph::recorder::Recorder};
+use media::{SteerTap, TapId, graph::recorder::Recorder};
 
 use crate::{command::LegId, error::CommandError, switchboard::Switchboard};
 
@@ -13,6 +13,17 @@ impl Switchboard {
     ) -> Result<(), CommandError> {
         let session = self.session(id)?;
         self.media(media::Command::Tap(session, tap, recorder));
+        Ok(())
+    }
+
+    pub(crate) fn steer_record(
+        &mut self,
+        id: LegId,
+        tap: TapId,
+        steer: SteerTap,
+    ) -> Result<(), CommandError> {
+        let session = self.session(id)?;
+        self.media(media::Command::SteerTap(session, tap, steer));
         Ok(())
     }
 

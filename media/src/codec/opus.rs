@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use unsafe_libopus::{
     OPUS_APPLICATION_VOIP, OPUS_BANDWIDTH_FULLBAND, OPUS_BANDWIDTH_MEDIUMBAND, OPUS_BANDWIDTH_NARROWBAND,
-    OPUS_BANDWIDTH_SUPERWIDEBAND, OPUS_BANDWIDTH_WIDEBAND, OPUS_OK, OPUS_RESET_STATE,
-    OPUS_SET_BITRATE_REQUEST, OPUS_SET_COMPLEXITY_REQUEST, OPUS_SET_DTX_REQUEST, OPUS_SET_INBAND_FEC_REQUEST,
-    OPUS_SET_MAX_BANDWIDTH_REQUEST, OPUS_SET_PACKET_LOSS_PERC_REQUEST, OPUS_SET_SIGNAL_REQUEST,
-    OPUS_SIGNAL_VOICE, OpusDecoder, OpusEncoder, opus_decode, opus_decoder_ctl_impl,
+    OPUS_BANDWIDTH_SUPERWIDEBAND, OPUS_BANDWIDTH_WIDEBAND, OPUS_GET_LOOKAHEAD_REQUEST, OPUS_OK,
+    OPUS_RESET_STATE, OPUS_SET_BITRATE_REQUEST, OPUS_SET_COMPLEXITY_REQUEST, OPUS_SET_DTX_REQUEST,
+    OPUS_SET_INBAND_FEC_REQUEST, OPUS_SET_MAX_BANDWIDTH_REQUEST, OPUS_SET_PACKET_LOSS_PERC_REQUEST,
+    OPUS_SET_SIGNAL_REQUEST, OPUS_SIGNAL_VOICE, OpusDecoder, OpusEncoder, opus_decode, opus_decoder_ctl_impl,
     opus_decoder_get_nb_samples, opus_decoder_get_size, opus_decoder_init, opus_encode,
     opus_encoder_ctl_impl, opus_encoder_get_size, opus_encoder_init, varargs,
 };
@@ -25,6 +25,7 @@ pub struct Encoder {
     /// An `OpusEncoder`: contiguous, without pointers into itself, so that a copy of the bytes is another encoder.
     state: Box<[u64]>,
     rate: u32,
+    channels: u8,
     settings: EncoderSettings,
 }
 
@@ -33,12 +34,28 @@ impl Encoder {
     /// 48,000.
     #[must_use]
     pub fn new(rate: u32, settings: EncoderSettings) -> Self {
-        let rate = supported(rate);
+        Self::with_channels(rate, 1, settings)
+    }
+
+    /// One or two channels, interleaved.
+    pub(crate) fn with_channels(rate: u32, channels: u8, settings: EncoderSettings) -> Self {
+        let channels = channels.clamp(1, 2);
         // SAFETY: it only computes.
-        let size = unsafe { opus_encoder_get_size(1) };
-        let mut encoder = Self { state: memory(size), rate, settings };
+        let size = unsafe { opus_encoder_get_size(channels.into()) };
+        let mut encoder = Self { state: memory(size), rate: supported(rate), channels, settings };
         encoder.start();
         encoder
+    }
+
+    /// Samples of silence that a decoder gives before the first of what was encoded.
+    #[cfg_attr(not(feature = "io"), expect(dead_code, reason = "only files need to know"))]
+    pub(crate) fn lookahead(&mut self) -> usize {
+        let (state, mut samples) = (self.pointer(), 0);
+        // SAFETY: `state` was set up by opus_encoder_init; this request's argument is where the number goes.
+        let told =
+            unsafe { opus_encoder_ctl_impl(state, OPUS_GET_LOOKAHEAD_REQUEST, varargs!(&mut samples)) };
+        debug_assert_eq!(told, OPUS_OK);
+        samples.max(0) as usize
     }
 
     /// Samples per second.
@@ -51,10 +68,11 @@ impl Encoder {
     /// packet of that length (2.5, 5, 10, 20, 40 and 60 ms) or no room for it.
     pub fn encode(&mut self, samples: &[i16], out: &mut [u8]) -> usize {
         let room = out.len().min(LONGEST_PACKET) as i32;
+        let length = (samples.len() / usize::from(self.channels)) as i32;
         let state = self.pointer();
         let encode = || {
             // SAFETY: `state` was set up by opus_encoder_init, and both lengths are those of the slices.
-            unsafe { opus_encode(state, samples.as_ptr(), samples.len() as i32, out.as_mut_ptr(), room) }
+            unsafe { opus_encode(state, samples.as_ptr(), length, out.as_mut_ptr(), room) }
         };
         let Ok(written) = catch_unwind(AssertUnwindSafe(encode)) else {
             self.start();
@@ -71,7 +89,7 @@ impl Encoder {
 
     /// Continues as `other` would. `false`: that one has another rate.
     pub fn adopt(&mut self, other: &Self) -> bool {
-        let same = self.rate == other.rate;
+        let same = self.rate == other.rate && self.channels == other.channels;
         if same {
             self.state.copy_from_slice(&other.state);
             self.settings = other.settings;
@@ -88,9 +106,9 @@ impl Encoder {
     }
 
     fn start(&mut self) {
-        let (state, rate) = (self.pointer(), self.rate as i32);
+        let (state, rate, channels) = (self.pointer(), self.rate as i32, i32::from(self.channels));
         // SAFETY: the memory has the size and the alignment that the library asks for.
-        let begun = unsafe { opus_encoder_init(state, rate, 1, OPUS_APPLICATION_VOIP) };
+        let begun = unsafe { opus_encoder_init(state, rate, channels, OPUS_APPLICATION_VOIP) };
         debug_assert_eq!(begun, OPUS_OK);
         let settings = self.settings;
         let heard = self.rate.min(settings.peer_rate);

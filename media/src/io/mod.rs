@@ -7,12 +7,18 @@ mod affinity;
 mod audio_file;
 mod clock;
 mod engine;
+mod flac;
+mod growing_file;
 mod legs;
 mod load;
+#[cfg(feature = "opus")]
+mod ogg_opus;
 mod placement;
 mod port_range;
 mod prompts;
 mod queue;
+mod recording_publisher;
+mod recording_settings;
 mod recording_writer;
 mod remotes;
 mod shared_port;
@@ -28,4 +34,5 @@ pub use prompts::{
     Keep, Key, LoadError, MAX_PROMPT_FILE, Open, Opened, PromptEvent, PromptGauges, Prompts, PromptsConfig,
     Recording,
 };
-pub use recording_writer::{Layout, RecordedFile, RecordingError, RecordingOutcome, RecordingWriter};
+pub use recording_settings::{Layout, RecordingFormat, RecordingSettings};
+pub use recording_writer::{RecordedFile, RecordingError, RecordingOutcome, RecordingWriter};

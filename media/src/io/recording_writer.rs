@@ -1,4 +1,4 @@
-//! Recordings on disk: one thread empties the rings of all taps into WAV files.
+//! Recordings on disk: one thread empties the rings of all taps into files, another moves these to their places.
 
 use std::{
     fmt, io,
@@ -9,49 +9,43 @@ use std::{
     },
     task::{Context, Poll},
     thread::{Builder, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use atomic_waker::AtomicWaker;
 
-use super::wav::WavFile;
+use super::{
+    growing_file::GrowingFile,
+    recording_publisher::{self, Finished, Outbox},
+    recording_settings::{Layout, RecordingSettings},
+};
 use crate::{
     command::TapId,
-    graph::recorder::{Recording, TrackAssembler},
+    graph::recorder::{Marker, Recording, TrackAssembler},
 };
-
-/// How the two tracks of a recording are stored; 16-bit PCM at 8 kHz.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Layout {
-    /// Left what the peer said, right what it heard.
-    #[default]
-    Stereo,
-    /// Both, added.
-    Mixed,
-    /// Only what the peer said.
-    Said,
-    /// Only what the peer heard.
-    Heard,
-}
-
-impl Layout {
-    fn channels(self) -> u16 {
-        match self {
-            Self::Stereo => 2,
-            Self::Mixed | Self::Said | Self::Heard => 1,
-        }
-    }
-}
 
 /// A file that is complete and in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordedFile {
     /// Where it is.
     pub path: PathBuf,
+    /// Where the second of two files is.
+    pub companion: Option<PathBuf>,
+    /// Where the manifest is.
+    pub manifest: Option<PathBuf>,
     /// Its length, ms.
     pub duration_ms: u64,
-    /// Its size, bytes.
+    /// Its size, bytes; of both files if there are two.
     pub bytes: u64,
+    /// Samples per second and channel.
+    pub rate: u32,
+    /// Channels of each file.
+    pub channels: u16,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// The moments that were named.
+    pub markers: Vec<Marker>,
     /// Samples that were lost because the disk did not keep up.
     pub overruns: u64,
 }
@@ -61,7 +55,7 @@ pub struct RecordedFile {
 pub struct RecordingError {
     /// What the system said.
     pub kind: io::ErrorKind,
-    /// What could be written; a valid WAV file but for its last seconds. `None` when there is no file.
+    /// What could be written; a valid file but for its last second. `None` when there is none.
     pub partial: Option<PathBuf>,
 }
 
@@ -81,41 +75,69 @@ impl std::error::Error for RecordingError {}
 /// What became of one recording.
 pub type RecordingOutcome = (TapId, Result<RecordedFile, RecordingError>);
 
-/// Writes recordings in a thread of its own. A file appears under its name when it is complete; until then it is
-/// beside it as `.NAME.TAG.part`, readable up to about two seconds ago.
+/// Writes recordings in threads of its own. A file appears under its name when it is complete and safe from a power
+/// failure; until then it is beside it as `.NAME.TAG.part`, readable up to about a second ago.
 #[derive(Debug)]
 pub struct RecordingWriter {
     requests: Option<Sender<Request>>,
     outcomes: Receiver<RecordingOutcome>,
     waker: Arc<AtomicWaker>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Request {
     tap: TapId,
     recording: Recording,
-    path: PathBuf,
-    layout: Layout,
+    settings: RecordingSettings,
+    started: SystemTime,
+}
+
+/// Tells what became of recordings.
+#[derive(Debug, Clone)]
+pub(super) struct Announcer {
+    outgoing: Sender<RecordingOutcome>,
+    waker: Arc<AtomicWaker>,
+}
+
+impl Announcer {
+    pub(super) fn tell(&self, tap: TapId, result: Result<RecordedFile, RecordingError>) {
+        // Nobody listens any more when the writer is being dropped.
+        let _ = self.outgoing.send((tap, result));
+        self.waker.wake();
+    }
 }
 
 impl RecordingWriter {
-    /// Starts the thread.
+    /// Starts the threads.
     pub fn start() -> io::Result<Self> {
         let (requests, incoming) = mpsc::channel();
         let (outgoing, outcomes) = mpsc::channel();
+        let (finished, to_publish) = mpsc::channel();
         let waker = Arc::new(AtomicWaker::new());
-        let disk =
-            Disk { outgoing, waker: Arc::clone(&waker), jobs: Vec::new(), scratch: Vec::new(), files: 0 };
-        let thread = Builder::new().name("recordings".into()).spawn(move || disk.run(&incoming))?;
-        Ok(Self { requests: Some(requests), outcomes, waker, thread: Some(thread) })
+        let announcer = Announcer { outgoing, waker: Arc::clone(&waker) };
+        let disk = Disk {
+            announcer: announcer.clone(),
+            finished,
+            jobs: Vec::new(),
+            scratch: Scratch::default(),
+            files: 0,
+        };
+        let threads = vec![
+            Builder::new().name("recordings".into()).spawn(move || disk.run(&incoming))?,
+            Builder::new()
+                .name("recorded".into())
+                .spawn(move || recording_publisher::run(&to_publish, &announcer))?,
+        ];
+        Ok(Self { requests: Some(requests), outcomes, waker, threads })
     }
 
-    /// Writes `recording` to `path` until its tap ends; then there is one outcome. Missing folders are created, an
-    /// existing file is replaced at the end. The ring should hold at least a second, for slow disks more.
-    pub fn write(&self, tap: TapId, recording: Recording, path: PathBuf, layout: Layout) {
+    /// Writes `recording` to its file until its tap ends; then there is one outcome. The ring should hold at least a
+    /// second, for slow disks more.
+    pub fn write(&self, tap: TapId, recording: Recording, settings: RecordingSettings) {
         if let Some(requests) = &self.requests {
+            let started = SystemTime::now();
             // The thread ends after the sender only.
-            let _ = requests.send(Request { tap, recording, path, layout });
+            let _ = requests.send(Request { tap, recording, settings, started });
         }
     }
 
@@ -142,7 +164,7 @@ impl RecordingWriter {
 
     fn join(&mut self) {
         self.requests = None;
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A panic was already printed by its thread.
             let _ = thread.join();
         }
@@ -155,23 +177,28 @@ impl Drop for RecordingWriter {
     }
 }
 
-/// The thread's part.
+/// The part of the thread that writes.
 struct Disk {
-    outgoing: Sender<RecordingOutcome>,
-    waker: Arc<AtomicWaker>,
+    announcer: Announcer,
+    finished: Outbox,
     jobs: Vec<Job>,
-    scratch: Vec<[i16; 2]>,
+    scratch: Scratch,
     /// Files created; makes temporary names unique.
     files: u64,
 }
 
+/// Memory that is used again and again.
+#[derive(Default)]
+struct Scratch {
+    frames: Vec<[i16; 2]>,
+    samples: Vec<i16>,
+}
+
 struct Job {
-    tap: TapId,
-    recording: Recording,
+    request: Request,
     assembler: TrackAssembler,
-    layout: Layout,
-    path: PathBuf,
-    file: WavFile,
+    files: Vec<(GrowingFile, Layout)>,
+    has_begun: bool,
 }
 
 impl Disk {
@@ -210,16 +237,20 @@ impl Disk {
     }
 
     fn begin(&mut self, request: Request) {
-        let Request { tap, recording, path, layout } = request;
-        self.files += 1;
-        let tag = (u64::from(std::process::id()) << 32) | (self.files & 0xFFFF_FFFF);
-        match WavFile::create(&path, layout.channels(), tag) {
-            Ok(file) => {
-                let assembler = TrackAssembler::new();
-                self.jobs.push(Job { tap, recording, assembler, layout, path, file });
+        let mut files = Vec::new();
+        for (path, layout) in request.settings.layout.files(&request.settings.path) {
+            self.files += 1;
+            let tag = (u64::from(std::process::id()) << 32) | (self.files & 0xFFFF_FFFF);
+            match GrowingFile::create(&path, tag) {
+                Ok(file) => files.push((file, layout)),
+                Err(error) => {
+                    let error = RecordingError { kind: error.kind(), partial: None };
+                    self.announcer.tell(request.tap, Err(error));
+                    return;
+                }
             }
-            Err(error) => self.tell(tap, Err(RecordingError { kind: error.kind(), partial: None })),
         }
+        self.jobs.push(Job { request, assembler: TrackAssembler::new(), files, has_begun: false });
     }
 
     /// One round over all files.
@@ -227,72 +258,89 @@ impl Disk {
         let mut index = 0;
         while let Some(job) = self.jobs.get_mut(index) {
             let written = job.take(&mut self.scratch, checkpoint);
-            if written.is_ok() && !job.recording.is_finished() {
+            if written.is_ok() && !job.request.recording.is_finished() {
                 index += 1;
                 continue;
             }
             let job = self.jobs.swap_remove(index);
             match written {
                 Ok(()) => self.end(job),
-                Err(error) => self.fail(job, &error),
+                Err(error) => self.fail(&job, &error),
             }
         }
     }
 
     fn end(&mut self, mut job: Job) {
-        let written = job.take(&mut self.scratch, false).and_then(|()| job.finish(&mut self.scratch));
-        if let Err(error) = written {
-            return self.fail(job, &error);
+        if let Err(error) = job.complete(&mut self.scratch) {
+            return self.fail(&job, &error);
         }
-        let (tap, path, overruns) = (job.tap, job.path, job.recording.overruns());
-        let partial = job.file.temporary().to_owned();
-        let result = match job.file.publish() {
-            Ok((frames, bytes)) => Ok(RecordedFile { path, duration_ms: frames / 8, bytes, overruns }),
-            Err(error) => Err(RecordingError { kind: error.kind(), partial: Some(partial) }),
-        };
-        self.tell(tap, result);
+        let Job { request: Request { tap, recording, settings, started }, files, .. } = job;
+        let partial = files.first().map(|(file, _)| file.temporary().to_owned());
+        match files.into_iter().map(|(file, _)| file.finish()).collect::<io::Result<Vec<_>>>() {
+            Ok(files) => {
+                let (markers, pauses) = (recording.markers().to_vec(), recording.pauses().to_vec());
+                let overruns = recording.overruns();
+                // The other thread ends after this one.
+                let _ =
+                    self.finished.send(Finished { tap, settings, started, overruns, markers, pauses, files });
+            }
+            Err(error) => self.announcer.tell(tap, Err(RecordingError { kind: error.kind(), partial })),
+        }
     }
 
-    fn fail(&self, job: Job, error: &io::Error) {
-        let partial = Some(job.file.temporary().to_owned());
-        self.tell(job.tap, Err(RecordingError { kind: error.kind(), partial }));
-    }
-
-    fn tell(&self, tap: TapId, result: Result<RecordedFile, RecordingError>) {
-        // Nobody listens any more when the writer is being dropped.
-        let _ = self.outgoing.send((tap, result));
-        self.waker.wake();
+    fn fail(&self, job: &Job, error: &io::Error) {
+        let partial = job.files.first().map(|(file, _)| file.temporary().to_owned());
+        self.announcer.tell(job.request.tap, Err(RecordingError { kind: error.kind(), partial }));
     }
 }
 
 impl Job {
-    /// Moves what was recorded from the ring to the file.
-    fn take(&mut self, scratch: &mut Vec<[i16; 2]>, checkpoint: bool) -> io::Result<()> {
-        scratch.clear();
-        let assembler = &mut self.assembler;
-        self.recording.read(|track, at, samples| assembler.push(track, at, samples, scratch));
+    /// Moves what was recorded from the ring to the files.
+    fn take(&mut self, scratch: &mut Scratch, checkpoint: bool) -> io::Result<()> {
+        if let (false, Some(rate)) = (self.has_begun, self.request.recording.highest_rate()) {
+            self.start(rate);
+        }
+        scratch.frames.clear();
+        let (assembler, frames) = (&mut self.assembler, &mut scratch.frames);
+        self.request.recording.read(|track, at, samples| assembler.push(track, at, samples, frames));
         self.append(scratch)?;
-        if checkpoint { self.file.checkpoint() } else { Ok(()) }
+        if checkpoint { self.files.iter_mut().try_for_each(|(file, _)| file.checkpoint()) } else { Ok(()) }
     }
 
-    /// Writes what still waits for the other track.
-    fn finish(&mut self, scratch: &mut Vec<[i16; 2]>) -> io::Result<()> {
-        scratch.clear();
-        self.assembler.finish(scratch);
+    /// Writes what still waits, in the ring or for the other track.
+    fn complete(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+        self.take(scratch, false)?;
+        if !self.has_begun {
+            self.start(8_000);
+        }
+        scratch.frames.clear();
+        self.assembler.finish(&mut scratch.frames);
         self.append(scratch)
     }
 
-    fn append(&mut self, frames: &[[i16; 2]]) -> io::Result<()> {
-        match self.layout {
-            Layout::Stereo => self.file.append(frames.iter().flatten().copied()),
-            Layout::Mixed => self.file.append(frames.iter().map(|[said, heard]| said.saturating_add(*heard))),
-            Layout::Said => self.file.append(frames.iter().map(|[said, _]| *said)),
-            Layout::Heard => self.file.append(frames.iter().map(|[_, heard]| *heard)),
+    fn start(&mut self, rate: u32) {
+        self.has_begun = true;
+        let Request { recording, settings, .. } = &mut self.request;
+        recording.set_rate(settings.rate.unwrap_or(rate));
+        let rate = recording.rate();
+        self.assembler = TrackAssembler::at_rate(rate);
+        for (file, layout) in &mut self.files {
+            file.start(settings.format, rate, layout.channels());
         }
+    }
+
+    fn append(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+        if !scratch.frames.is_empty() {
+            for (file, layout) in &mut self.files {
+                layout.interleave(&scratch.frames, &mut scratch.samples);
+                file.append(&scratch.samples)?;
+            }
+        }
+        Ok(())
     }
 }
 
 /// Time between two looks at the rings.
 const ROUND: Duration = Duration::from_millis(100);
 /// Time between two moments a file is readable up to.
-const CHECKPOINT: Duration = Duration::from_secs(1);
+const CHECKPOINT: Duration = Duration::from_millis(400);

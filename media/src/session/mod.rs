@@ -23,13 +23,13 @@ use std::{
 
 use crate::{
     codec::{Codec, Encoder},
-    command::{Feed, SessionId, TapId},
+    command::{Feed, SessionId, SteerTap, TapId},
     config::SessionConfig,
     dsp::tone_script::ScriptGenerator,
     dtmf::{DigitSender, Fusion},
     event::{Event, FinishReason},
     graph::{
-        Fade, Frame,
+        Fade,
         player::Player,
         recorder::{Recorder, Track},
         relay::Relay,
@@ -486,6 +486,19 @@ impl Session {
         self.taps.push(Tap { id, recorder, start });
     }
 
+    /// Pauses, resumes or marks a recording; none of that name is none of our business.
+    pub(crate) fn steer_tap(&mut self, id: TapId, steer: &SteerTap, beat: u64) {
+        let clock = self.clock(beat);
+        for tap in self.taps.iter_mut().filter(|tap| tap.id == id) {
+            let at = clock.saturating_sub(tap.start);
+            match steer {
+                SteerTap::Pause => tap.recorder.pause(at),
+                SteerTap::Resume => tap.recorder.resume(at),
+                SteerTap::Mark(name) => tap.recorder.mark(at, name),
+            }
+        }
+    }
+
     /// Ends one tap, or all of them.
     pub(crate) fn untap(&mut self, id: Option<TapId>, out: &mut Output) {
         let session = self.id;
@@ -499,16 +512,11 @@ impl Session {
     }
 
     fn record(&mut self, track: Track, clock: u64, samples: &[i16], rate: u32) {
-        if rate != UNIT_RATE {
-            let mut frame = [0; Frame::CAPACITY / 6];
-            let length = self.voice.for_tape(track, samples, rate, &mut frame);
-            self.record(track, clock, &frame[..length], UNIT_RATE);
-            return;
-        }
+        let per_unit = (rate / UNIT_RATE) as usize;
         for tap in &mut self.taps {
             // What lies before the tap is not recorded.
-            let skip = tap.start.saturating_sub(clock).min(samples.len() as u64) as usize;
-            tap.recorder.push(track, clock.saturating_sub(tap.start), &samples[skip..]);
+            let skip = (tap.start.saturating_sub(clock) as usize).saturating_mul(per_unit).min(samples.len());
+            tap.recorder.push_at_rate(track, clock.saturating_sub(tap.start), &samples[skip..], rate);
         }
     }
 

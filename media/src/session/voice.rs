@@ -9,7 +9,7 @@ use crate::{
     codec::{Codec, Decoder, Encoder, EncoderSettings},
     config::SessionConfig,
     dsp::polyphase::Polyphase,
-    graph::{Frame, recorder::Track},
+    graph::Frame,
     time::UNIT_RATE,
 };
 
@@ -30,8 +30,6 @@ pub(crate) struct Voice {
     interrupted: bool,
     /// From the rate of what is heard.
     edge: Option<Box<Edge>>,
-    /// To the rate of recordings, by track.
-    tape: [Option<Box<Edge>>; 2],
     /// Of packets that pass by, for recordings.
     decoder: Option<Box<Decoder>>,
 }
@@ -55,7 +53,6 @@ impl Voice {
             encoder: None,
             interrupted: false,
             edge: None,
-            tape: [None, None],
             decoder: None,
         };
         voice.set_rate(USUAL_RATE);
@@ -161,11 +158,6 @@ impl Voice {
         if let Some(edge) = &mut self.edge {
             edge.resampler.reset();
         }
-    }
-
-    /// Brings audio to the rate of recordings. Returns the samples written.
-    pub(crate) fn for_tape(&mut self, track: Track, samples: &[i16], rate: u32, out: &mut [i16]) -> usize {
-        edge(&mut self.tape[track as usize], rate, UNIT_RATE).process(samples, out)
     }
 
     /// Decodes a packet that passes by, for a recording. Returns the samples written and their rate.

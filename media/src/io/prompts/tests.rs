@@ -30,7 +30,7 @@ impl Drop for Folder {
 }
 
 fn wav(samples: usize) -> Vec<u8> {
-    let mut bytes = super::super::wav::header(1, samples as u64).to_vec();
+    let mut bytes = super::super::wav::header(8_000, 1, samples as u64).to_vec();
     bytes.resize(bytes.len() + 2 * samples, 0);
     bytes
 }
