@@ -330,5 +330,6 @@ fn config(number: u16, variant: usize) -> SessionConfig {
             [variant % 4],
         latch: [Latch::SameIp, Latch::Any, Latch::Off][variant % 3],
         srtp: None,
+        ..SessionConfig::default()
     }
 }
