@@ -86,7 +86,7 @@ fn garbage_floods_copies_and_forgeries_change_nothing_for_the_others() {
         // 500 packets a second each, ten times the rate: in a row, and the same ones again.
         let flood = run(seed, |world, _, victim, _| {
             let number = (world.now - world.base).as_millis() as u16;
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 world.deliver(at(world), victim, address(VICTIM), packet(number / 2, 7, 0, 160));
             }
         });
