@@ -13,15 +13,16 @@ use std::{
 
 use common::world::{base, config};
 use offhook_media::{
-    Channel, Codec, Command, Detectors, Feed, Inband, MixId, PayloadFormat, Playback, PlayerId, Prompt,
-    SessionConfig, SessionId, Shard, ShardConfig, TapId,
+    Channel, Codec, Command, Detectors, Feed, Inband, MixId, PayloadFormat, Piece, Playback, PlayerId,
+    Prompt, SessionConfig, SessionId, Shard, ShardConfig, TapId,
     dsp::{
         answering_machine::AnsweringMachineConfig,
         tone::{ToneGenerator, ToneSpec},
         tone_plan::Country,
+        tone_script::ToneScript,
         voice_activity::VoiceConfig,
     },
-    graph::recorder::recorder,
+    graph::{recorder::recorder, stream::stream},
     srtp::{KeySource, Keys, SendContext, Suite},
     time::BEAT,
 };
@@ -332,6 +333,41 @@ fn codecs_and_resamplers() {
         generator.fill(&mut out);
     }
     assert_eq!(ALLOCATIONS.with(Cell::get), before);
+}
+
+#[test]
+fn streams_lists_and_a_volume() {
+    let mut bench = Bench::new((1..=8).map(party).collect());
+    let prompt = Arc::new(Prompt::from_samples(&[1_000; 8 * 777], 8_000));
+    let mut writers = Vec::new();
+    for (index, (id, _)) in bench.ids.clone().into_iter().enumerate() {
+        let pieces = match index % 4 {
+            0 => vec![Piece::Prompt(Arc::clone(&prompt))],
+            1 => vec![
+                Piece::Prompt(Arc::clone(&prompt)),
+                Piece::Silence(150),
+                Piece::Tones(Box::new(ToneScript::parse("425@-19;1(.1/.1/1)").unwrap())),
+            ],
+            other => {
+                let (writer, stream) = stream(if other == 2 { 8_000 } else { 48_000 }, 400);
+                writers.push(writer);
+                vec![Piece::Stream(Box::new(stream))]
+            }
+        };
+        let volume_db = if index % 2 == 0 { -6.0 } else { 0.0 };
+        let playback = Playback { times: None, volume_db, markers: vec![100, 500], ..Playback::of(pieces) };
+        bench.command(Command::Play(id, PlayerId(1), Box::new(playback)));
+    }
+    let samples = [1_000; 4_800];
+    let (allocations, sent) = bench.measure(|| {
+        for writer in &mut writers {
+            let count = writer.rate() as usize / 100;
+            writer.write(&samples[..count]);
+        }
+    });
+    assert_eq!(allocations, 0);
+    assert!(sent >= 8 * 550, "{sent}");
+    assert!(writers.iter().all(|writer| writer.starved() == 0));
 }
 
 #[test]

@@ -72,8 +72,9 @@ Configuration file (TOML), every key is optional:
   password = \"...\"
   [[route]]                        # first match wins; users are reached after all routes
   to = \"9([0-9]+)\"                 # anchored regular expression for the dialled user
-  app = \"dial\"                     # echo | play: file, loop | dial: target, from, ring_timeout, srtp,
-                                   # amd | conference: limit | tone: tone, country, answer | reject: code
+  app = \"dial\"                     # echo | play: file, loop | say: text, voice, language, loop
+                                   # dial: target, from, ring_timeout, srtp, amd | conference: limit
+                                   # tone: tone, country, answer | reject: code
   target = \"sip:$1@127.0.0.1:5090\" # or user:NAME
 
 HTTP: /health, /metrics (Prometheus), /api/v1/gauges and /api/v1/legs (JSON).

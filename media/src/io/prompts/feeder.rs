@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             }
         }
         let mut busy = false;
-        jobs.retain_mut(|job| match job.step(shared) {
+        jobs.retain_mut(|job| match job.guarded_step(shared) {
             Next::Again => {
                 busy = true;
                 true
@@ -59,7 +60,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 pub(super) fn run_alone(shared: &Arc<Shared>, mut job: Job) {
     shared.lock().running += 1;
     loop {
-        match job.step(shared) {
+        match job.guarded_step(shared) {
             Next::Again => {}
             Next::Wait => std::thread::sleep(TURN),
             Next::Done => break,
@@ -134,6 +135,12 @@ impl Job {
     /// Ends the hope of everybody who waits.
     pub(super) fn fail(mut self, why: &str, shared: &Arc<Shared>) {
         self.give_up(why, shared);
+    }
+
+    /// Whatever a decoder trips over ends one recording only.
+    fn guarded_step(&mut self, shared: &Arc<Shared>) -> Next {
+        let step = catch_unwind(AssertUnwindSafe(|| self.step(shared)));
+        step.unwrap_or_else(|_| self.give_up("it cannot be decoded", shared))
     }
 
     fn step(&mut self, shared: &Arc<Shared>) -> Next {
