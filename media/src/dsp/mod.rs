@@ -7,6 +7,7 @@ pub mod conceal;
 pub mod detect;
 pub mod goertzel;
 pub mod level;
+pub(crate) mod limiter;
 pub mod mix;
 pub mod narrow;
 pub mod polyphase;

@@ -235,7 +235,7 @@ impl Mix {
         let units = units.min(band::LONGEST * UNITS);
         let first = (beat + 1).saturating_sub((units / UNITS) as u64);
         let band = &mut bands[index];
-        band.clear_to(beat + 1);
+        band.follow_to(beat + 1);
         let (begins, joined) = (member.heard.replace(beat).is_none(), member.joined);
         // An encoder with a memory goes on by itself until its memory is the same as that of the common one.
         let has_memory = encoded.is_some_and(|(codec, _)| !codec.is_stateless());
@@ -265,7 +265,7 @@ impl Mix {
             pair.from = pair.to;
             over |= pair.to.is_none();
         }
-        mix::limit(sum, out);
+        bands[index].limit(sum, first, out);
         if begins {
             for (now, samples) in (first..=beat).zip(out.chunks_exact_mut(piece)) {
                 match now == first.max(joined) {
@@ -291,8 +291,9 @@ impl Mix {
         let mut sum = [0; Frame::CAPACITY];
         let sum = sum.get_mut(..piece)?;
         self.bands[index].sum_without(&member.lines[index], last, sum);
-        sum.reverse();
-        mix::limit(sum, out.get_mut(..piece)?);
+        let out = out.get_mut(..piece)?;
+        self.bands[index].limit(sum, last, out);
+        out.reverse();
         Some(member.rate)
     }
 

@@ -5,7 +5,11 @@ use std::ops::Range;
 use super::piece;
 use crate::{
     codec::{Codec, Encoder, EncoderSettings},
-    dsp::{mix, polyphase::Polyphase},
+    dsp::{
+        limiter::{Limiter, Ramp},
+        mix,
+        polyphase::Polyphase,
+    },
     graph::Frame,
     time::BEAT,
 };
@@ -24,6 +28,11 @@ pub(super) struct Band {
     cleared: u64,
     /// In this beat and later ones nobody is heard.
     silent_from: u64,
+    /// How loud the sum is heard, by beat.
+    ramps: [Ramp; PIECES],
+    /// Beats before this one have their place in `ramps`.
+    followed: u64,
+    limiter: Limiter,
     shared: Vec<Shared>,
 }
 
@@ -67,6 +76,9 @@ impl Band {
             sum: vec![0; piece * PIECES].into_boxed_slice(),
             cleared: beat,
             silent_from: 0,
+            ramps: [Ramp::UNITY; PIECES],
+            followed: beat,
+            limiter: Limiter::default(),
             shared: Vec::new(),
         }
     }
@@ -86,6 +98,23 @@ impl Band {
             self.sum[place(beat, self.piece)].fill(0);
         }
         self.cleared = self.cleared.max(end);
+    }
+
+    /// All beats before `end` are said: finds how loud they are heard.
+    pub(super) fn follow_to(&mut self, end: u64) {
+        self.clear_to(end);
+        for beat in self.followed.max(end.saturating_sub(PIECES as u64))..end {
+            self.ramps[slot(beat)] = self.limiter.follow(&self.sum[place(beat, self.piece)]);
+        }
+        self.followed = self.followed.max(end);
+    }
+
+    /// Brings what one hears of the sum from `first` on down to 16 bits.
+    pub(super) fn limit(&self, sum: &mut [i32], first: u64, out: &mut [i16]) {
+        for (now, sum) in (first..).zip(sum.chunks_exact_mut(self.piece)) {
+            self.ramps[slot(now)].apply(sum);
+        }
+        mix::limit(sum, out);
     }
 
     /// Adds what somebody says from `beat` on at `rate`: as far as it is worth hearing, in the line, and as far as it is
@@ -183,7 +212,11 @@ impl Band {
             let mut audio = [0; Frame::CAPACITY];
             let audio = &mut audio[..length * self.piece];
             for (now, samples) in (first..=beat).zip(audio.chunks_exact_mut(self.piece)) {
-                mix::limit(&self.sum[place(now, self.piece)], samples);
+                let mut sum = [0; LONGEST_PIECE];
+                let sum = &mut sum[..self.piece];
+                sum.copy_from_slice(&self.sum[place(now, self.piece)]);
+                self.ramps[slot(now)].apply(sum);
+                mix::limit(sum, samples);
             }
             shared.bytes = match &mut shared.encoder {
                 None => codec.encode(audio, &mut shared.payload),
@@ -266,8 +299,13 @@ fn gate(voice: &mut [i16], [before, now]: [bool; 2], first: bool) -> bool {
 /// Where a beat stands in a ring.
 #[inline]
 fn place(beat: u64, piece: usize) -> Range<usize> {
-    let start = (beat % PIECES as u64) as usize * piece;
+    let start = slot(beat) * piece;
     start..start + piece
+}
+
+#[inline]
+fn slot(beat: u64) -> usize {
+    (beat % PIECES as u64) as usize
 }
 
 /// Beats that are kept: the longest frame that is heard, a frame ahead that is said, and one in which a voice fades.
@@ -279,8 +317,11 @@ pub(super) const LONGEST: usize = 12;
 /// Beats of a frame that is said.
 pub(super) const FRAME_BEATS: u64 = crate::time::SLOTS;
 
+/// Samples of a beat at 48 kHz.
+const LONGEST_PIECE: usize = 48 * BEAT.as_millis() as usize;
+
 /// Samples of a frame that is said, at 48 kHz.
-const LONGEST_SAID: usize = FRAME_BEATS as usize * 48 * BEAT.as_millis() as usize;
+const LONGEST_SAID: usize = FRAME_BEATS as usize * LONGEST_PIECE;
 
 /// Payload of the largest packet.
 const MAX_PAYLOAD: usize = 1_480;
