@@ -25,7 +25,7 @@ impl Polyphase {
             return None;
         }
         let divisor = greatest_common_divisor(from, to);
-        let filter: &'static LazyLock<Filter> = match (to / divisor, from / divisor) {
+        let filter: &'static Filter = match (to / divisor, from / divisor) {
             (2, 1) => &UP_2,
             (3, 1) => &UP_3,
             (4, 1) => &UP_4,

@@ -4,7 +4,8 @@
 //! anywhere, forwards and in pieces of any length, and always sounds the same. Where audio arrives live, a filter
 //! that keeps its state is the better tool: this one needs samples that are still to come.
 
-use std::{f64::consts::PI, sync::LazyLock};
+use std::f64::consts::PI;
+use std::sync::LazyLock;
 
 /// Samples of the lower rate on each side of the wanted one that count.
 pub const REACH: usize = 8;
