@@ -339,7 +339,7 @@ fn codecs_and_resamplers() {
 fn streams_lists_and_a_volume() {
     let mut bench = Bench::new((1..=8).map(party).collect());
     let prompt = Arc::new(Prompt::from_samples(&[1_000; 8 * 777], 8_000));
-    let mut writers = Vec::new();
+    let (samples, mut writers) = ([1_000; 4_800], Vec::new());
     for (index, (id, _)) in bench.ids.clone().into_iter().enumerate() {
         let pieces = match index % 4 {
             0 => vec![Piece::Prompt(Arc::clone(&prompt))],
@@ -349,7 +349,9 @@ fn streams_lists_and_a_volume() {
                 Piece::Tones(Box::new(ToneScript::parse("425@-19;1(.1/.1/1)").unwrap())),
             ],
             other => {
-                let (writer, stream) = stream(if other == 2 { 8_000 } else { 48_000 }, 400);
+                let (mut writer, stream) = stream(if other == 2 { 8_000 } else { 48_000 }, 400);
+                // Some time ahead, as a writer is.
+                writer.write(&samples);
                 writers.push(writer);
                 vec![Piece::Stream(Box::new(stream))]
             }
@@ -358,7 +360,6 @@ fn streams_lists_and_a_volume() {
         let playback = Playback { times: None, volume_db, markers: vec![100, 500], ..Playback::of(pieces) };
         bench.command(Command::Play(id, PlayerId(1), Box::new(playback)));
     }
-    let samples = [1_000; 4_800];
     let (allocations, sent) = bench.measure(|| {
         for writer in &mut writers {
             let count = writer.rate() as usize / 100;
