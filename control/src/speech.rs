@@ -8,7 +8,7 @@ use crate::command::Source;
 /// Something to be said.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Utterance {
-    /// Plain text, or a document that begins with `<speak`.
+    /// Plain text, or a document that begins with `<speak` or `<?xml`.
     pub text: String,
     /// The name of a voice; the default where `None`.
     pub voice: Option<String>,
@@ -56,7 +56,8 @@ impl std::error::Error for SsmlError {}
 /// When it begins like SSML and is none.
 pub fn parse(utterance: &Utterance) -> Result<Spoken, SsmlError> {
     let mut reader = Reader::new(utterance);
-    if utterance.text.trim_start().starts_with("<speak") {
+    let text = utterance.text.trim_start();
+    if text.starts_with("<speak") || text.starts_with("<?xml") {
         reader.document()?;
     } else {
         reader.text.push_str(&utterance.text);
@@ -326,10 +327,12 @@ mod tests {
 
     fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
         let spoken = parse(&Utterance::new(text)).unwrap();
-        let parts = spoken.sources.into_iter().map(|source| match source {
-            Source::Speech(utterance) => utterance.text,
-            Source::Silence(ms) => format!("{ms} ms"),
-            other => panic!("{other:?}"),
+        let parts = spoken.sources.into_iter().map(|source| {
+            if let Source::Speech(utterance) = source {
+                return utterance.text;
+            }
+            let Source::Silence(ms) = source else { panic!("{source:?}") };
+            format!("{ms} ms")
         });
         (parts.collect(), spoken.ignored)
     }

@@ -399,14 +399,14 @@ fn what_a_crash_leaves_plays_up_to_the_last_second() {
             if let Some(part) = part {
                 let copy = folder.0.join(format!("crashed-{name}"));
                 fs::copy(folder.0.join(part), &copy).expect("a copy");
-                let seconds = match format {
-                    RecordingFormat::Wav => {
-                        hound::WavReader::open(&copy).map_or(0.0, |r| f64::from(r.duration()) / 8e3)
-                    }
-                    RecordingFormat::Flac => claxon::FlacReader::open(&copy).map_or(0.0, |mut reader| {
+                let seconds = if format == RecordingFormat::Wav {
+                    hound::WavReader::open(&copy).map_or(0.0, |r| f64::from(r.duration()) / 8e3)
+                } else if format == RecordingFormat::Flac {
+                    claxon::FlacReader::open(&copy).map_or(0.0, |mut reader| {
                         reader.samples().map_while(Result::ok).count() as f64 / 16e3
-                    }),
-                    _ => ogg_packets(&fs::read(&copy).expect("the copy")).1 as f64 / 48e3,
+                    })
+                } else {
+                    ogg_packets(&fs::read(&copy).expect("the copy")).1 as f64 / 48e3
                 };
                 if seconds >= 4.0 {
                     break;

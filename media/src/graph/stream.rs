@@ -510,13 +510,13 @@ mod tests {
                 writer.write(&sine(from as usize, from));
                 writer.end();
                 let (mut heard, mut frame) = (Vec::<i16>::new(), vec![0; to as usize / 50]);
-                loop {
-                    match stream.read(to, &mut frame) {
-                        Read::Samples(0) => panic!("{from} to {to}: starved"),
-                        Read::Samples(count) => heard.extend(&frame[..count]),
-                        other => break assert_eq!(other, Read::End),
-                    }
-                }
+                let end = loop {
+                    let read = stream.read(to, &mut frame);
+                    let Read::Samples(count) = read else { break read };
+                    assert!(count > 0, "{from} to {to}: starved");
+                    heard.extend(&frame[..count]);
+                };
+                assert_eq!(end, Read::End);
                 assert_eq!(heard.len(), to as usize, "{from} to {to}");
                 let wanted = sine(to as usize, to);
                 let edge = to as usize / 100;

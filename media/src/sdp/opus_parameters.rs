@@ -12,11 +12,9 @@ pub(super) fn settings(media: &Media, codec: Codec, payload_type: u8) -> Encoder
     if codec != Codec::Opus {
         return settings;
     }
-    let parameters = media.attributes.iter().find_map(|attribute| match attribute {
-        Attribute::Fmtp { payload_type: known, parameters } if *known == payload_type => {
-            Some(parameters.as_str())
-        }
-        _ => None,
+    let parameters = media.attributes.iter().find_map(|attribute| {
+        let Attribute::Fmtp { payload_type: known, parameters } = attribute else { return None };
+        (*known == payload_type).then_some(parameters.as_str())
     });
     let value = |name: &str| {
         let mut pairs = parameters.unwrap_or_default().split(';').filter_map(|pair| pair.split_once('='));

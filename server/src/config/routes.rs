@@ -198,13 +198,13 @@ impl Prompts<'_> {
             if let Some(prompt) = self.loaded.get(&path) {
                 return Ok(Source::Prompt(Arc::clone(prompt)));
             }
-            let why = |error: LoadError| match error {
-                LoadError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    format!("there is no {}", path.display())
+            let why = |error: LoadError| {
+                if let LoadError::Io(error) = &error
+                    && error.kind() == std::io::ErrorKind::NotFound
+                {
+                    return format!("there is no {}", path.display());
                 }
-                LoadError::Io(error) => error.to_string(),
-                LoadError::Prompt(error) => error.to_string(),
-                error => error.to_string(),
+                error.to_string()
             };
             // What is long is streamed to whoever hears it.
             if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > WHOLE) {

@@ -179,7 +179,7 @@ fn many_loud_voices_stay_what_they_are() {
                 (start..start + FRAME as u64).map(|at| (10_000.0 * tone(pitch(index), at)) as i16).collect();
             mix.contribute(*number, beat, &said, 8_000);
         }
-        if let Mixed::Audio = mix.hear(numbers[3], beat, FRAME, None, &mut frame) {
+        if let Mixed::Audio = mix.hear(numbers[3], beat, FRAME, None, None, &mut frame) {
             heard.extend(frame.samples().iter().map(|&sample| f64::from(sample)));
         }
     }

@@ -7,7 +7,7 @@ mod feeder;
 mod store;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -399,8 +399,8 @@ impl Prompts {
             drop(state);
             let name = recording.name.clone();
             self.shared.tell(PromptEvent::Prepared(recording.key, name, prompt.duration_ms()));
-        } else if !state.flights.contains_key(&recording.key) {
-            state.flights.insert(recording.key, Vec::new());
+        } else if let Entry::Vacant(flight) = state.flights.entry(recording.key) {
+            flight.insert(Vec::new());
             self.shared.begin(state, Job::new(recording.clone(), None, true));
         }
     }
