@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The law of edges: server → control → {signaling, media}, nothing else; and no tokio below media. The benches, which are
-# not published, may depend on all of them.
+# The law of edges: server → control → {signaling, media}, nothing else; no tokio below media; no GPL in the libraries. The
+# benches, which are not published, may depend on all of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,3 +36,11 @@ if cargo tree -p offhook-media --edges normal,build --prefix none | grep -E '^(t
     exit 1
 fi
 echo "edges: no asynchronous runtime below media"
+
+# GPL-3.0-or-later: in the program alone, and only where it is asked for.
+libraries() { cargo tree -p offhook-control -p offhook-signaling -p offhook-media --all-features --prefix none; }
+if { libraries; cargo tree -p offhook --no-default-features --prefix none; } | grep -F espeak-ng; then
+    echo "edges: only the feature speech-espeak of the server may depend on espeak-ng" >&2
+    exit 1
+fi
+echo "edges: the built-in voice is in the server alone"

@@ -47,7 +47,7 @@ pub struct Config {
     pub drain: Duration,
     /// What is logged, for example `info` or `warn,signaling=debug`. Default `info`.
     pub log: String,
-    /// Who speaks; nobody where `None`.
+    /// Who speaks; nobody where `None`. Default the voice that is built in.
     pub speech: Option<Voices>,
     /// What may be fetched from web servers.
     pub downloads: Downloads,
@@ -118,7 +118,7 @@ impl Default for Config {
             data: PathBuf::from("offhook-data"),
             drain: Duration::from_secs(30),
             log: "info".into(),
-            speech: None,
+            speech: Voices::built_in(),
             downloads: Downloads::default(),
             cache: 1_000,
             routes: Vec::new(),
@@ -216,8 +216,10 @@ impl Config {
             self.sip.read_user(user, report);
         }
         let speech = root.section("speech", report);
-        let speaks = !speech.is_empty();
+        let given = !speech.is_empty();
         self.speech = speech::voices(speech, report);
+        // What is wrong in it is told once.
+        let speaks = given || self.speech.is_some();
         self.downloads = speech::limits(root.section("downloads", report), report);
         if let Some(megabytes) = root.take("cache").and_then(|item| item.integer(0..=1_000_000, report)) {
             self.cache = megabytes;

@@ -52,6 +52,27 @@ fn options_are_answered_and_unknown_users_are_not_found() {
 }
 
 #[test]
+#[cfg(feature = "speech-espeak")]
+fn a_text_is_said_by_the_voice_that_is_built_in() {
+    const SAY: &str = "[[route]]\nto = \"say\"\napp = \"say\"\ntext = \"Nobody is in the office now.\"\n";
+    let data = data("say");
+    let server = Server::start("say", SAY, &["--data", &data]);
+    let mut caller = Peer::new(server.sip, "say-1");
+    caller.invite("say");
+    caller.response(200);
+    caller.send("ACK", "say", "");
+    // PCMU, 8,000 bytes per second; ITU-T G.711: all bits inverted, three bits of exponent above four of mantissa.
+    let heard = caller.answer_bye();
+    let seconds = heard.len() as f64 / 8_000.0;
+    assert!((1.0..4.0).contains(&seconds), "{seconds} s");
+    let magnitude = |byte: u8| ((u32::from(!byte & 0x0f) << 3) + 0x84 << ((!byte >> 4) & 7)) - 0x84;
+    let squares = heard.iter().map(|byte| f64::from(magnitude(*byte)).powi(2)).sum::<f64>();
+    let level = (squares / heard.len() as f64).sqrt();
+    assert!((500.0..12_000.0).contains(&level), "{level}");
+    let _ = std::fs::remove_dir_all(data);
+}
+
+#[test]
 fn a_drain_refuses_new_calls_and_lets_the_running_one_end() {
     let data = data("drain");
     let mut server = Server::start("drain", ECHO, &["--data", &data, "--drain", "60"]);

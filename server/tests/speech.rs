@@ -187,3 +187,85 @@ fn a_download_is_kept_as_long_as_its_server_says_and_asked_for_again_after_that(
     }
     let _ = std::fs::remove_dir_all(folder);
 }
+
+#[cfg(feature = "speech-espeak")]
+mod built_in {
+    use std::path::Path;
+
+    use control::media::io::Opened;
+
+    use super::*;
+
+    fn say(utterance: &Utterance, change: impl FnOnce(&mut Voices)) -> Result<Vec<i16>, String> {
+        let mut voices = Voices::built_in().unwrap();
+        change(&mut voices);
+        voices.keep_in(Path::new(env!("CARGO_TARGET_TMPDIR")));
+        let recording = voices.recording(utterance)?;
+        let Opened::Audio(mut audio, _) = (recording.open)(None)? else { panic!("audio") };
+        assert_eq!(audio.rate(), 22_050);
+        let mut samples = Vec::new();
+        while audio.read(&mut samples)? {}
+        Ok(samples)
+    }
+
+    fn said(text: &str, language: &str) -> Vec<i16> {
+        let language = Some(language.to_owned());
+        say(&Utterance { text: text.into(), voice: None, language }, |_| {}).unwrap()
+    }
+
+    fn ms(samples: &[i16]) -> usize {
+        samples.len() * 10 / 220
+    }
+
+    #[test]
+    fn each_language_is_spoken_and_sounds_like_itself() {
+        let mut heard: Vec<Vec<i16>> = Vec::new();
+        for language in server::speech::languages() {
+            let samples = said("Radio 2 in Madrid", language);
+            let ms = ms(&samples);
+            assert!((700..3_500).contains(&ms), "{language}: {ms} ms");
+            let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+            assert!(loudest > 3_000, "{language}: {loudest}");
+            assert!(!heard.contains(&samples), "{language} sounds like another");
+            heard.push(samples);
+        }
+        assert_eq!(said("hello", "en-GB"), said("hello", "en"));
+    }
+
+    #[test]
+    fn a_language_nobody_speaks_is_told_with_those_that_are() {
+        let utterance = Utterance { text: "x".into(), voice: Some("anna".into()), language: None };
+        let why = say(&utterance, |_| {}).unwrap_err();
+        assert_eq!(
+            why,
+            "speech: the built-in voice speaks de, en, es, fr, it, nl, pl, pt, ru, sv, tr, not \"anna\""
+        );
+        say(&utterance, |voices| voices.names = [("anna".into(), "de".into())].into()).unwrap();
+    }
+
+    #[test]
+    fn faster_speech_is_shorter_and_long_speech_comes_in_pieces() {
+        let of = |rate| {
+            say(&Utterance::new("Please hold the line, we will be with you soon"), |voices| {
+                let Provider::Embedded { speed, .. } = &mut voices.provider else { panic!("embedded") };
+                *speed = rate;
+            })
+        };
+        let (slow, fast) = (of(120).unwrap().len(), of(300).unwrap().len());
+        assert!(slow * 2 > fast * 3, "{slow} {fast}");
+        let one = said("You are the next in line. ", "en").len();
+        let many = said(&"You are the next in line. ".repeat(40), "en").len();
+        assert!((one * 32..one * 44).contains(&many), "{one} {many}");
+    }
+
+    #[test]
+    fn nothing_that_is_said_takes_it_down() {
+        for text in
+            ["", " ", ".", "...!?", "[[", "<speak>", "\u{1}50P x", "¿日本語 😀", "1e999999 0x", "%d %s \0"]
+        {
+            let _ = say(&Utterance::new(text), |_| {});
+        }
+        say(&Utterance::new("9".repeat(9_999)), |_| {}).unwrap();
+        say(&Utterance::new("é".repeat(4_999)), |_| {}).unwrap();
+    }
+}

@@ -247,7 +247,9 @@ async fn serve(config: Config) -> Result<(), String> {
     let library = control.library();
     library.set_fetch(Arc::new(Web::new(config.downloads.clone())));
     if let Some(voices) = &config.speech {
-        library.set_speech(Arc::new(voices.clone()));
+        let mut voices = voices.clone();
+        voices.keep_in(&config.data);
+        library.set_speech(Arc::new(voices));
     }
     for sources in config.routes.iter().filter_map(|route| route.sources()) {
         // What cannot be had now is asked for again by the first caller, who is told.

@@ -1,6 +1,6 @@
 //! `[speech]` and `[downloads]`: who speaks, and what may be fetched.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use control::signaling::auth::credentials::Secret;
 
@@ -10,24 +10,37 @@ use super::{
 };
 use crate::{
     fetch::Limits,
-    speech::{Format, Provider, Voices},
+    speech::{Format, Provider, SPEED, Voices, languages},
 };
 
-/// `None` without a `[speech]`, or with one that is wrong.
+/// Who speaks, which is the voice that is built in where nothing is said. `None` where nobody does, or with a
+/// `[speech]` that is wrong.
 pub(super) fn voices(mut section: Section<'_>, report: &mut Report<'_>) -> Option<Voices> {
     if section.is_empty() {
-        return None;
+        return Voices::built_in();
     }
-    let known = listed(&["command", "http"]);
-    let provider = section.require("provider", &known, report).and_then(|item| {
-        item.parsed(&known, report, |text| match text {
-            "command" => Ok(false),
-            "http" => Ok(true),
+    let known = listed(&["espeak", "command", "http"]);
+    let kind = match section.take("provider") {
+        None if !languages().is_empty() => Some(Kind::Embedded),
+        None => section.require("provider", &known, report).and(None),
+        Some(item) => item.parsed(&known, report, |text| match text {
+            "espeak" if languages().is_empty() => Err("no voice is built into this program".into()),
+            "espeak" => Ok(Kind::Embedded),
+            "command" => Ok(Kind::Command),
+            "http" => Ok(Kind::Http),
             _ => Err(String::new()),
-        })
+        }),
+    };
+    let provider = kind.and_then(|kind| match kind {
+        Kind::Embedded => {
+            let speed = section.take("speed").and_then(|item| item.integer(80..=450, report));
+            let speed = speed.and_then(|speed| u32::try_from(speed).ok()).unwrap_or(SPEED);
+            // The folder is known once the command line is read.
+            Some(Provider::Embedded { folder: PathBuf::new(), speed })
+        }
+        Kind::Command => program(&mut section, report),
+        Kind::Http => server(&mut section, report),
     });
-    let provider = provider
-        .and_then(|http| if http { server(&mut section, report) } else { program(&mut section, report) });
     let voice = section.take("voice").and_then(|item| word(item, "the name of a voice", report));
     let names = section.section("voices", report).into_strings("the provider's name of the voice", report);
     let rate = section.take("rate").and_then(|item| item.integer(8_000..=48_000, report));
@@ -49,6 +62,13 @@ pub(super) fn voices(mut section: Section<'_>, report: &mut Report<'_>) -> Optio
         format: format?,
         patience: Duration::from_secs(patience),
     })
+}
+
+/// Who may speak.
+enum Kind {
+    Embedded,
+    Command,
+    Http,
 }
 
 fn program(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Provider> {

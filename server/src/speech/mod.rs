@@ -1,9 +1,16 @@
-//! Who speaks: a program on this machine, or a server elsewhere.
+//! Who speaks: the voice that is built in, a program on this machine, or a server elsewhere.
 
 mod command;
+#[cfg(feature = "speech-espeak")]
+mod espeak;
 mod http;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use control::{
     Utterance,
@@ -32,6 +39,13 @@ pub struct Voices {
 /// Who speaks.
 #[derive(Debug, Clone)]
 pub enum Provider {
+    /// The voice that is built in. Its voices are languages.
+    Embedded {
+        /// Where its tables are unpacked.
+        folder: PathBuf,
+        /// How fast it speaks, words per minute, 80 to 450. The default is 175.
+        speed: u32,
+    },
     /// A program and its arguments, in which `{text}`, `{voice}` and `{language}` are filled in; without `{text}` it
     /// reads the text from its input. It prints the audio.
     Command(Vec<String>),
@@ -73,6 +87,25 @@ impl Format {
 }
 
 impl Voices {
+    /// The voice that is built in, if there is one.
+    #[must_use]
+    pub fn built_in() -> Option<Self> {
+        (!languages().is_empty()).then(|| Self {
+            provider: Provider::Embedded { folder: PathBuf::new(), speed: SPEED },
+            voice: None,
+            names: BTreeMap::new(),
+            format: Format::Wav,
+            patience: Duration::from_secs(15),
+        })
+    }
+
+    /// Where the provider may keep files.
+    pub fn keep_in(&mut self, data: &Path) {
+        if let Provider::Embedded { folder, .. } = &mut self.provider {
+            *folder = data.join("espeak-ng");
+        }
+    }
+
     /// What the provider calls the voice of an utterance.
     fn voice(&self, utterance: &Utterance) -> String {
         let name = |name: &String| self.names.get(name).unwrap_or(name).clone();
@@ -81,11 +114,14 @@ impl Voices {
             let short = language.split('-').next().unwrap_or_default();
             self.names.get(language).or_else(|| self.names.get(short)).cloned()
         };
+        // A voice that is built in is a language.
+        let embedded = matches!(self.provider, Provider::Embedded { .. });
         utterance
             .voice
             .as_ref()
             .map(name)
             .or_else(of_language)
+            .or_else(|| utterance.language.clone().filter(|_| embedded))
             .or_else(|| self.voice.as_ref().map(name))
             .unwrap_or_default()
     }
@@ -102,6 +138,10 @@ impl Speech for Voices {
         let (format, patience) = (self.format, self.patience);
         // All that changes the sound is in the key.
         let (vendor, open): (Vec<String>, Open) = match self.provider.clone() {
+            Provider::Embedded { folder, speed } => {
+                let vendor = vec!["espeak-ng 0.2".to_owned(), speed.to_string()];
+                (vendor, embedded(folder, speed, &voice, text.clone())?)
+            }
             Provider::Command(line) => {
                 let vendor = std::iter::once("command".to_owned()).chain(line.iter().cloned()).collect();
                 let (text, voice, language) = (text.clone(), voice.clone(), language.clone());
@@ -133,8 +173,40 @@ impl Speech for Voices {
     }
 }
 
+/// Languages the built-in voice speaks; none in programs built without the feature `speech-espeak`.
+#[must_use]
+pub fn languages() -> &'static [&'static str] {
+    #[cfg(feature = "speech-espeak")]
+    return &espeak::LANGUAGES;
+    #[cfg(not(feature = "speech-espeak"))]
+    &[]
+}
+
+/// The language of a tag (BCP 47), English of an empty one.
+fn language(tag: &str) -> Result<&'static str, String> {
+    let short = tag.split(['-', '_']).next().filter(|short| !short.is_empty()).unwrap_or("en");
+    match languages().iter().find(|language| language.eq_ignore_ascii_case(short)) {
+        Some(language) => Ok(language),
+        None if languages().is_empty() => Err("speech: no voice is built into this program".into()),
+        None => Err(format!("speech: the built-in voice speaks {}, not {tag:?}", languages().join(", "))),
+    }
+}
+
+#[cfg(feature = "speech-espeak")]
+fn embedded(folder: PathBuf, speed: u32, voice: &str, text: String) -> Result<Open, String> {
+    let language = language(voice)?;
+    Ok(Arc::new(move |_| Ok(Opened::Audio(espeak::speak(&folder, language, &text, speed)?, Keep::default()))))
+}
+
+#[cfg(not(feature = "speech-espeak"))]
+fn embedded(_: PathBuf, _: u32, voice: &str, _: String) -> Result<Open, String> {
+    Err(language(voice).err().unwrap_or_default())
+}
+
 /// Longest text that is said at once, bytes.
 const MAX_TEXT: usize = 10_000;
+/// Words per minute.
+pub(crate) const SPEED: u32 = 175;
 
 #[cfg(test)]
 mod tests {

@@ -181,11 +181,15 @@ impl Peer {
         self.response(code);
     }
 
-    /// Waits for a BYE and answers it.
-    pub(crate) fn answer_bye(&self) {
+    /// Waits for a BYE and answers it. Returns the RTP payload that came before.
+    pub(crate) fn answer_bye(&self) -> Vec<u8> {
         let mut buffer = [0; 65_535];
+        let mut heard = Vec::new();
         loop {
             let (length, from) = self.socket.recv_from(&mut buffer).expect("no BYE");
+            if length > 12 && buffer[0] == 0x80 {
+                heard.extend_from_slice(&buffer[12..length]);
+            }
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if !text.starts_with("BYE ") {
                 continue;
@@ -200,7 +204,7 @@ impl Peer {
             }
             answer.push_str("Content-Length: 0\r\n\r\n");
             self.socket.send_to(answer.as_bytes(), from).unwrap();
-            return;
+            return heard;
         }
     }
 
