@@ -6,7 +6,7 @@ use rubato::{Fft, FixedSync, Resampler, audioadapter_buffers::direct::Interleave
 use symphonia::core::{
     codecs::audio::{AudioDecoder, AudioDecoderOptions, well_known::CODEC_ID_OPUS},
     errors::Error,
-    formats::{FormatReader, SeekMode, SeekTo, TrackType, probe::Hint},
+    formats::{FormatReader, SeekMode, SeekTo, TrackType, probe::Hint, well_known::FORMAT_ID_ISOMP4},
     io::{MediaSource, MediaSourceStream},
     units::Time,
 };
@@ -44,6 +44,8 @@ pub struct AudioFile {
     /// Samples to leave out after a seek.
     skip: u64,
     damaged: u32,
+    /// The end was reached.
+    ended: bool,
 }
 
 impl AudioFile {
@@ -84,6 +86,7 @@ impl AudioFile {
             first: Vec::new(),
             skip,
             damaged: 0,
+            ended: false,
         };
         // What a header says of the rate may be wrong (AAC with spectral band replication), what is decoded is not.
         let mut first = Vec::new();
@@ -122,7 +125,10 @@ impl AudioFile {
         let packet = match self.format.next_packet() {
             Ok(Some(packet)) => packet,
             // The next file of a chain would be another recording.
-            Ok(None) | Err(Error::ResetRequired) => return Ok(false),
+            Ok(None) | Err(Error::ResetRequired) => {
+                self.ended = true;
+                return Ok(false);
+            }
             // Recordings that were cut off are heard as far as they go.
             Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 return Ok(false);
@@ -191,6 +197,10 @@ impl Audio for AudioFile {
     }
 
     fn seek(&mut self, ms: u32) -> bool {
+        // The reader of MP4 finds nothing any more once it was at the end.
+        if self.ended && self.format.format_info().format == FORMAT_ID_ISOMP4 {
+            return false;
+        }
         let Some(time) = Time::try_from_secs_f64(f64::from(ms) / 1_000.0) else { return false };
         let to = SeekTo::Time { time, track_id: Some(self.track) };
         let Ok(sought) = self.format.seek(SeekMode::Accurate, to) else { return false };
