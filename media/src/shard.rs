@@ -20,6 +20,7 @@ pub use output::{Channel, Transmit};
 pub use passage::Moving;
 pub(crate) use random::Random;
 pub use slots::Slots;
+#[cfg(feature = "io")]
 pub(crate) use slots::seats;
 
 use crate::{
