@@ -201,9 +201,8 @@ impl Shard {
             }
         }
         let Some(datagram) = session.unprotect(now, Class::Rtp, datagram) else { return };
-        let before = session.shape();
         let Some(accepted) = session.handle_rtp(now, from, datagram, &mut self.output) else { return };
-        if session.shape() != before {
+        if accepted.reshaped {
             self.choose_paths(index, true, beat);
         }
         self.spread(index, beat, now, &accepted);
@@ -565,6 +564,9 @@ impl Shard {
                 Some(Talk::Stopped) => self.output.event(Event::TalkStopped(id)),
                 None => {}
             }
+        }
+        if !session.awaits_keys() {
+            return;
         }
         let edges = session.move_keys(now, &mut self.output);
         let settled = session.stops_listening();

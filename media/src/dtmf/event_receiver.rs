@@ -19,13 +19,15 @@ pub enum Edge {
 pub struct Edges {
     edges: [Option<Edge>; 8],
     length: usize,
+    /// So many of them were taken out.
+    taken: usize,
 }
 
 impl Edges {
     /// Whether nothing moved.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.edges.iter().all(Option::is_none)
+        self.taken == self.length
     }
 
     pub(crate) fn push(&mut self, edge: Edge) {
@@ -38,7 +40,11 @@ impl Iterator for Edges {
     type Item = Edge;
 
     fn next(&mut self) -> Option<Edge> {
-        self.edges.iter_mut().find_map(Option::take)
+        if self.is_empty() {
+            return None;
+        }
+        self.taken += 1;
+        self.edges[self.taken - 1].take()
     }
 }
 
@@ -144,6 +150,12 @@ impl EventReceiver {
     /// Ends a key whose packets stopped coming.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Edge> {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) { self.release() } else { None }
+    }
+
+    /// Whether a key is down.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.is_some()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.

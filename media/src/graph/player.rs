@@ -293,33 +293,45 @@ impl Player {
 
     // ---- audio -------------------------------------------------------------------------------------------------
 
-    /// Copies a frame as it was encoded. Returns false where the frame has to be made of samples; nothing has changed
-    /// then. `last` says that nothing follows this playback, so that silence may fill the frame.
-    pub(crate) fn payload(
+    /// The next frame as it was encoded, of so many bytes; `None` at the end of a piece, and where it has to be made of
+    /// samples. Whoever sends it [passes](Self::pass) it.
+    pub(crate) fn payload(&self, codec: Codec, length: usize) -> Option<&[u8]> {
+        let payload = self.encoded(codec)?;
+        let start = (self.offset / PER_NARROW) as usize;
+        payload.get(start..start + length).filter(|_| start + length < payload.len())
+    }
+
+    /// A frame of [`payload`](Self::payload) was sent.
+    pub(crate) fn pass(&mut self, length: usize, told: &mut impl FnMut(News)) {
+        let length = length as u64 * PER_NARROW;
+        self.offset += length;
+        self.played += length;
+        self.move_on(length, told);
+    }
+
+    /// The piece as it was encoded, if it can be heard like that.
+    fn encoded(&self, codec: Codec) -> Option<&[u8]> {
+        let plain = self.state == State::Running && self.gain.is_neutral() && self.lead_in == 0;
+        if plain { self.playback.pieces.get(self.piece)?.prompt()?.encoded(codec) } else { None }
+    }
+
+    /// Copies a frame as it was encoded, beyond the end of a round if need be. Returns false where the frame has to be
+    /// made of samples; nothing has changed then. `last` says that nothing follows this playback, so that silence may
+    /// fill the frame.
+    pub(crate) fn fill_payload(
         &mut self,
         codec: Codec,
         last: bool,
         out: &mut [u8],
         told: &mut impl FnMut(News),
     ) -> bool {
-        if self.state != State::Running || !self.gain.is_neutral() || self.lead_in > 0 {
-            return false;
-        }
-        let (pieces, length) = (&self.playback.pieces, out.len() as u64 * PER_NARROW);
-        let Some(prompt) = pieces.get(self.piece).and_then(Piece::prompt) else { return false };
-        let Some(payload) = prompt.encoded(codec) else { return false };
+        let length = out.len() as u64 * PER_NARROW;
+        let Some(payload) = self.encoded(codec) else { return false };
         let end = payload.len() as u64 * PER_NARROW;
         let start = (self.offset / PER_NARROW) as usize;
-        if end - self.offset > length {
-            out.copy_from_slice(&payload[start..start + out.len()]);
-            self.offset += length;
-            self.played += length;
-            self.move_on(length, told);
-            return true;
-        }
         // The end of a piece: simple where only itself or nothing follows.
         let left = (end - self.offset) + self.more.map_or(u64::MAX / 2, |more| u64::from(more) * end);
-        if pieces.len() != 1 || end == 0 || (left < length && !last) {
+        if self.playback.pieces.len() != 1 || end == 0 || (left < length && !last) {
             return false;
         }
         let (mut offset, mut filled, mut more, mut rounds) = (start, 0, self.more, 0);

@@ -13,13 +13,13 @@ pub(crate) struct Relay {
     expected: u64,
     held: [Held; HELD],
     held_count: usize,
-    /// When the last packet was passed on.
-    last: Option<Instant>,
+    /// Without a packet to pass on until then the source pauses.
+    patience: Option<Instant>,
     /// Since when packets come too late only.
     late_since: Option<Instant>,
     /// How far the last packet ran ahead of the listener's clock, units of 1/8000 s.
     lead: i64,
-    /// When a packet was last placed afresh, and how far it ran ahead.
+    /// When a packet was last placed afresh, and how far it ran ahead; as long as the stream settles.
     anchored: Option<(Instant, i64)>,
 }
 
@@ -87,7 +87,7 @@ impl Default for Relay {
             expected: 0,
             held: [empty; HELD],
             held_count: 0,
-            last: None,
+            patience: None,
             late_since: None,
             lead: 0,
             anchored: None,
@@ -98,13 +98,13 @@ impl Default for Relay {
 impl Relay {
     /// Forgets the source. The next packet is placed afresh.
     pub(crate) fn reset(&mut self) {
-        (self.anchor, self.held_count, self.last, self.late_since) = (None, 0, None, None);
+        (self.anchor, self.held_count, self.patience, self.late_since) = (None, 0, None, None);
         self.anchored = None;
     }
 
     /// Whether the source paused, so that the listener needs frames of its own.
     pub(crate) fn is_paused(&self, now: Instant) -> bool {
-        self.last.is_none_or(|last| now.saturating_duration_since(last) > PAUSE)
+        self.patience.is_none_or(|patience| now > patience)
     }
 
     pub(crate) fn is_holding(&self) -> bool {
@@ -195,7 +195,7 @@ impl Relay {
             self.anchored = Some((now, lead(position)));
         }
         self.anchor = Some(Anchor { timestamp: packet.timestamp, position });
-        self.last = Some(now);
+        self.patience = Some(now + PAUSE);
         self.late_since = None;
         self.lead = lead(position);
         Some(position)
@@ -214,10 +214,13 @@ impl Relay {
     }
 
     /// Whether packets come faster than time passes right after the stream was joined.
-    fn is_burst(&self, now: Instant, lead: i64, tolerance: u64) -> bool {
-        self.anchored.is_some_and(|(since, first)| {
-            now.saturating_duration_since(since) < SETTLING && lead > first + tolerance as i64
-        })
+    fn is_burst(&mut self, now: Instant, lead: i64, tolerance: u64) -> bool {
+        let Some((since, first)) = self.anchored else { return false };
+        if now.saturating_duration_since(since) >= SETTLING {
+            self.anchored = None;
+            return false;
+        }
+        lead > first + tolerance as i64
     }
 
     /// Where the anchor says a timestamp belongs; `None` off the frame grid.

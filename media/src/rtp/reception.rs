@@ -282,7 +282,9 @@ impl Clock {
 
     /// Time of arrival in timestamp units since the stream began.
     fn arrival(&self, now: Instant, rate: u32) -> u32 {
-        (now.saturating_duration_since(self.began).as_nanos() * u128::from(rate) / 1_000_000_000) as u32
+        let (elapsed, rate) = (now.saturating_duration_since(self.began), u64::from(rate));
+        let part = u64::from(elapsed.subsec_nanos()) * rate / 1_000_000_000;
+        elapsed.as_secs().wrapping_mul(rate).wrapping_add(part) as u32
     }
 }
 

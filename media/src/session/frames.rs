@@ -112,7 +112,7 @@ impl Session {
             Turn::Held => {}
             Turn::Late => self.late += 1,
         }
-        self.relay_held(beat, now, out)
+        self.relay.is_holding() && self.relay_held(beat, now, out)
     }
 
     /// Passes on what was held back and need not wait any longer. Returns whether something still has to.
@@ -208,6 +208,10 @@ impl Session {
     }
 
     fn next_digit(&mut self, out: &mut Output) -> DigitFrame {
+        if self.digits.is_idle() { DigitFrame::Idle } else { self.digit_frame(out) }
+    }
+
+    fn digit_frame(&mut self, out: &mut Output) -> DigitFrame {
         let digit = self.digits.poll_frame(self.config.ptime_ms);
         match digit {
             DigitFrame::Event(packet) if packet.repeat => {
@@ -367,10 +371,14 @@ impl Session {
         let Some(destination) = self.destination() else { return };
         let locked = self.receive.latch.is_locked();
         self.egress.sent(payload.len());
-        let length = HEADER_LEN + payload.len();
-        let bytes = out.transmit(self.id, Channel::Rtp, destination, locked, length + self.rtp_overhead());
-        header.write(bytes);
-        bytes[HEADER_LEN..length].copy_from_slice(payload);
+        let overhead = self.rtp_overhead();
+        out.transmit(self.id, Channel::Rtp, destination, locked, |datagram| {
+            let mut first = [0; HEADER_LEN];
+            header.write(&mut first);
+            datagram.extend_from_slice(&first);
+            datagram.extend_from_slice(payload);
+            datagram.resize(datagram.len() + overhead, 0);
+        });
         self.protect(Class::Rtp, out);
     }
 }

@@ -80,6 +80,11 @@ impl Session {
         moved
     }
 
+    /// Whether [`move_keys`](Self::move_keys) and [`stops_listening`](Self::stops_listening) may have something to tell.
+    pub(crate) fn awaits_keys(&self) -> bool {
+        self.ears.is_some() || self.receive.digits.is_down() || self.fusion.poll_timeout().is_some()
+    }
+
     /// What became of keys meanwhile: those in the audio, those whose packets stopped coming, those whose time is over.
     pub(crate) fn move_keys(&mut self, now: Instant, out: &mut Output) -> Edges {
         let mut moved = Edges::default();

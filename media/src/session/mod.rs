@@ -350,11 +350,6 @@ impl Session {
         !self.frame.is_multiple_of(playout::FRAME)
     }
 
-    /// What decides whether packets can be passed on as they are.
-    pub(crate) fn shape(&self) -> (Option<Codec>, Option<u32>, bool) {
-        self.receive.shape()
-    }
-
     /// Counts a datagram that is neither RTP nor RTCP.
     pub(crate) fn count_invalid(&mut self) {
         self.receive.invalid += 1;

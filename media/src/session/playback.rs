@@ -84,24 +84,37 @@ impl Session {
 
     /// A frame of the playback: copied as it was encoded, unless something has to be mixed into it.
     pub(super) fn send_prompt(&mut self, position: u64, out: &mut Output) {
-        let codec = self.config.send.codec;
-        if !self.fade.is_pending() && self.taps.is_empty() {
-            let mut payload = [codec.silence().unwrap_or(0); SMALL];
-            let (id, last, frame) = (self.id, self.queue.is_empty(), self.frame);
-            let Some(player) = &mut self.player else { return };
-            let number = player.id();
-            if player
-                .payload(codec, last, &mut payload[..frame], &mut |news| out.event(told(id, number, news)))
-            {
-                self.send_payload(position, &payload[..frame], out);
-                self.move_queue(out);
-                return;
-            }
+        if !self.fade.is_pending() && self.taps.is_empty() && self.send_encoded(position, out) {
+            self.move_queue(out);
+            return;
         }
         let mut samples = [0; Frame::CAPACITY];
         let length = self.voice.samples().min(samples.len());
         self.fill_from_players(&mut samples[..length], out);
         self.send_audio(position, |_, frame| frame.copy_from_slice(&samples[..length]), out);
+    }
+
+    /// Whether the next frame was there as it is to be sent.
+    fn send_encoded(&mut self, position: u64, out: &mut Output) -> bool {
+        let Some(mut player) = self.player.take() else { return false };
+        let (codec, last, frame) = (self.config.send.codec, self.queue.is_empty(), self.frame);
+        let (id, number) = (self.id, player.id());
+        let sent = if let Some(payload) = player.payload(codec, frame) {
+            self.send_payload(position, payload, out);
+            player.pass(frame, &mut |news| out.event(told(id, number, news)));
+            true
+        } else {
+            let mut payload = [codec.silence().unwrap_or(0); SMALL];
+            let payload = &mut payload[..frame];
+            let filled =
+                player.fill_payload(codec, last, payload, &mut |news| out.event(told(id, number, news)));
+            if filled {
+                self.send_payload(position, payload, out);
+            }
+            filled
+        };
+        self.player = Some(player);
+        sent
     }
 
     /// A playback goes on while the peer holds us and nothing may be sent.

@@ -47,6 +47,8 @@ pub(crate) struct Accepted<'a> {
     pub(crate) learned: Option<SocketAddr>,
     /// The stream starts over: timestamps before and after have nothing in common.
     pub(crate) restarted: bool,
+    /// Codec or length changed, or became steady: whether packets can be passed on must be decided anew.
+    pub(crate) reshaped: bool,
 }
 
 /// What a packet carries.
@@ -104,14 +106,15 @@ impl Receive {
         }
         let arrival = self.reception.record(now, &packet.header);
         let restarted = matches!(arrival.order, Order::Restarted);
+        let mut reshaped = false;
         if let Content::Audio(codec) = content
             && arrival.is_new()
             && !packet.payload.is_empty()
         {
-            self.codec = Some(codec);
-            self.measure(codec.ticks(packet.payload));
+            let before = self.codec.replace(codec);
+            reshaped = self.measure(codec.ticks(packet.payload)) || before != Some(codec);
         }
-        Some(Accepted { packet, arrival, content, learned, restarted })
+        Some(Accepted { packet, arrival, content, learned, restarted, reshaped })
     }
 
     /// The clock of the stream, which telephone events share (RFC 4733 §2.1).
@@ -143,8 +146,9 @@ impl Receive {
         if !may_send {
             self.heard = now;
         }
-        let silent = now.saturating_duration_since(self.heard) >= super::MEDIA_TIMEOUT;
-        silent && std::mem::replace(&mut self.running, false)
+        let stops = self.running && now.saturating_duration_since(self.heard) >= super::MEDIA_TIMEOUT;
+        self.running &= !stops;
+        stops
     }
 
     /// The codec of the peer's audio, as far as it was heard.
@@ -157,11 +161,6 @@ impl Receive {
         self.steady == STEADY && self.length.is_none_or(|known| known == length)
     }
 
-    /// What decides whether packets can be passed on; when it changes, the decision must be made again.
-    pub(crate) fn shape(&self) -> (Option<Codec>, Option<u32>, bool) {
-        (self.codec, self.length, self.steady == STEADY)
-    }
-
     fn parse<'a>(datagram: &'a [u8], config: &SessionConfig) -> Option<(Packet<'a>, Content)> {
         let packet = Packet::parse(datagram).ok().filter(|packet| packet.payload.len() <= MAX_PAYLOAD)?;
         let payload_type = packet.header.payload_type;
@@ -171,13 +170,16 @@ impl Receive {
         config.receive_event.contains(&payload_type).then_some((packet, Content::Digit))
     }
 
-    fn measure(&mut self, length: u32) {
-        match self.length {
-            Some(known) if known != length => self.steady = 0,
-            Some(_) => self.steady = (self.steady + 1).min(STEADY),
-            None => {}
+    /// Counts packets of one length. Whether the length or the stream's regularity changed.
+    fn measure(&mut self, length: u32) -> bool {
+        let before = self.length.replace(length);
+        if before.is_some_and(|before| before != length) {
+            self.steady = 0;
+        } else if self.steady < STEADY {
+            self.steady += 1;
+            return self.steady == STEADY;
         }
-        self.length = Some(length);
+        before != Some(length)
     }
 }
 

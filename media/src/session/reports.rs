@@ -214,8 +214,11 @@ impl Session {
         let length = compound.len();
         self.reports.packets_reported = packets;
         let locked = channel == Channel::Rtp && self.receive.latch.is_locked();
-        let room = out.transmit(self.id, channel, destination, locked, length + self.rtcp_overhead());
-        room[..length].copy_from_slice(&buffer[..length]);
+        let overhead = self.rtcp_overhead();
+        out.transmit(self.id, channel, destination, locked, |datagram| {
+            datagram.extend_from_slice(&buffer[..length]);
+            datagram.resize(datagram.len() + overhead, 0);
+        });
         self.protect(Class::Rtcp, out);
     }
 

@@ -57,20 +57,20 @@ impl Output {
         self.events.reserve(missing(sessions * EVENTS_PER_SESSION, self.events.len()));
     }
 
-    /// Room for a datagram of that length, to be filled in.
+    /// A datagram, which `write` appends to what it is given.
     pub(crate) fn transmit(
         &mut self,
         session: SessionId,
         channel: Channel,
         destination: SocketAddr,
         locked: bool,
-        length: usize,
-    ) -> &mut [u8] {
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let start = self.arena.len();
-        self.arena.resize(start + length, 0);
+        write(&mut self.arena);
+        let length = self.arena.len() - start;
         self.transmits.push_back(Entry { session, channel, destination, locked, start, length });
         self.produced += 1;
-        &mut self.arena[start..]
     }
 
     /// The datagram that was asked for last, to be finished.
