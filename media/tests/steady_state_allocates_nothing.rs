@@ -15,6 +15,7 @@ use common::world::{base, config};
 use offhook_media::{
     Channel, Codec, Command, Detectors, Feed, Inband, MixId, PayloadFormat, Piece, Playback, PlayerId,
     Prompt, SessionConfig, SessionId, Shard, ShardConfig, TapId,
+    codec::L16Rate,
     dsp::{
         answering_machine::AnsweringMachineConfig,
         tone::{ToneGenerator, ToneSpec},
@@ -31,17 +32,21 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Blocks that were not given back.
+    static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
 // SAFETY: everything is handed to the system's allocator as it came; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        HELD.with(|count| count.set(count.get() + 1));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.with(|count| count.set(count.get() - 1));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -66,6 +71,8 @@ struct Bench {
     /// What all say, PCMU, again and again.
     speech: Vec<u8>,
     digits: u64,
+    /// What they say it in; those beyond its end in PCMU. All of 160 bytes and as many ticks in 20 ms.
+    payload_types: Vec<u8>,
     /// Of those who encrypt.
     peers: Vec<SendContext>,
 }
@@ -88,6 +95,7 @@ impl Bench {
             beats: 0,
             speech: vec![0x55; 160],
             digits: 0,
+            payload_types: Vec::new(),
             peers: Vec::new(),
         }
     }
@@ -126,7 +134,7 @@ impl Bench {
             let overhead = self.peers.get(index).map_or(0, |peer| peer.suite().rtp_overhead());
             let datagram = &mut room[..172 + overhead];
             datagram[12..172].copy_from_slice(&self.speech[place..place + 160]);
-            datagram[..2].copy_from_slice(&[0x80, 0]);
+            datagram[..2].copy_from_slice(&[0x80, self.payload_types.get(index).copied().unwrap_or(0)]);
             datagram[2..4].copy_from_slice(&self.sequence.to_be_bytes());
             datagram[4..8].copy_from_slice(&timestamp.to_be_bytes());
             datagram[8..12].copy_from_slice(&(index as u32 + 1).to_be_bytes());
@@ -277,6 +285,56 @@ fn encryption() {
         let stats = bench.shard.session(*id).expect("open").stats();
         assert_eq!((stats.unauthenticated, stats.replayed, stats.lost), (0, 0, 0));
         assert!(stats.received >= 690, "{}", stats.received);
+    }
+}
+
+/// Parties of several codecs, in pairs or in one room. Half of them only listen.
+fn of_several_rates(codecs: &[Codec], in_room: bool) -> Bench {
+    let formats =
+        codecs.iter().map(|&codec| PayloadFormat { codec, payload_type: codec.usual_payload_type() });
+    let mut configs: Vec<_> = (1..=8).map(party).collect();
+    for (config, format) in configs.iter_mut().zip(formats.cycle()) {
+        config.send = format;
+        if !config.receive.contains(&format) {
+            config.receive.push(format);
+        }
+    }
+    let say = |config: &SessionConfig| if config.send.codec == Codec::G722 { 9 } else { 0 };
+    let payload_types = configs.iter().map(say).collect();
+    let mut bench = Bench::new(configs);
+    bench.payload_types = payload_types;
+    let ids: Vec<_> = bench.ids.iter().map(|&(id, _)| id).collect();
+    for (index, &id) in ids.iter().enumerate() {
+        let pair = Feed::Session(ids[index ^ 1]);
+        bench.command(Command::Feed(id, if in_room { Feed::Mix(MixId(1)) } else { pair }));
+        bench.command(Command::Mute(id, index >= 4));
+    }
+    bench
+}
+
+#[test]
+fn transcoding_and_rooms_of_several_rates() {
+    let codecs = [Codec::G722, Codec::Pcma, Codec::L16(L16Rate::Hz16000), Codec::Pcmu];
+    for in_room in [false, true] {
+        let mut bench = of_several_rates(&codecs, in_room);
+        let (allocations, sent) = bench.measure(|| {});
+        assert_eq!(allocations, 0, "in a room: {in_room}");
+        assert!(sent >= 8 * 550, "{sent}");
+    }
+}
+
+/// Opus takes memory while it computes, which is its library's way. All of it comes back: nothing piles up.
+#[cfg(feature = "opus")]
+#[test]
+fn opus_gives_back_what_it_takes() {
+    for in_room in [false, true] {
+        let mut bench = of_several_rates(&[Codec::Opus, Codec::G722, Codec::Opus, Codec::Pcmu], in_room);
+        bench.run(Duration::from_secs(1), || {});
+        let before = HELD.with(Cell::get);
+        let mut most = 0;
+        let sent = bench.run(Duration::from_secs(3), || most = most.max(HELD.with(Cell::get)));
+        assert_eq!((HELD.with(Cell::get), most), (before, before), "in a room: {in_room}");
+        assert!(sent >= 8 * 150, "{sent}");
     }
 }
 
