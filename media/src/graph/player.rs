@@ -1,78 +1,16 @@
 //! A player: one listener's place in what is played to it.
 
-use std::sync::Arc;
+mod gain;
+mod playback;
 
-use super::{
-    prompt::Prompt,
-    stream::{Read, Stream},
-};
+use super::stream::Read;
 use crate::{
     codec::Codec,
     command::{PlayerId, Steer},
-    dsp::tone_script::{ScriptGenerator, ToneScript},
+    dsp::tone_script::ScriptGenerator,
 };
-
-/// What is played, and how.
-#[derive(Debug)]
-pub struct Playback {
-    /// One after the other, without a gap.
-    pub pieces: Vec<Piece>,
-    /// How often all of it is played; `None` loops until stopped. Zero counts as one.
-    pub times: Option<u32>,
-    /// How much louder than it is, dB, −60 to 30; below −60 is silence. The default is 0.
-    pub volume_db: f32,
-    /// Waits for what runs to end. By default it replaces that, and all that waits.
-    pub queued: bool,
-    /// Waits for [`Steer::Resume`] before it begins.
-    pub paused: bool,
-    /// Silence before the first sample, ms; not counted as played.
-    pub lead_in_ms: u32,
-    /// Where it begins, ms from the beginning of the first piece.
-    pub from_ms: u32,
-    /// How long it fades out when it is stopped, ms. The default is 5, which is the least.
-    pub fade_out_ms: u32,
-    /// Places, ms from the beginning of the first piece, in ascending order: an event tells when one is passed, in
-    /// each round anew.
-    pub markers: Vec<u32>,
-}
-
-/// A part of a [`Playback`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Piece {
-    /// Decoded and encoded once, shared by every listener.
-    Prompt(Arc<Prompt>),
-    /// Audio that comes while it is played.
-    Stream(Box<Stream>),
-    /// Tones. A script without end plays until it is stopped.
-    Tones(Box<ToneScript>),
-    /// So many ms of nothing.
-    Silence(u32),
-}
-
-impl Playback {
-    /// These pieces, once.
-    #[must_use]
-    pub fn of(pieces: Vec<Piece>) -> Self {
-        Self {
-            pieces,
-            times: Some(1),
-            volume_db: 0.0,
-            queued: false,
-            paused: false,
-            lead_in_ms: 0,
-            from_ms: 0,
-            fade_out_ms: FADE_MS,
-            markers: Vec::new(),
-        }
-    }
-
-    /// One prompt, so many times; `None` loops until stopped.
-    #[must_use]
-    pub fn prompt(prompt: Arc<Prompt>, times: Option<u32>) -> Self {
-        Self { times, ..Self::of(vec![Piece::Prompt(prompt)]) }
-    }
-}
+use gain::{Gain, factor};
+pub use playback::{Piece, Playback};
 
 /// What is left of a playback that is over: given back so that no media thread frees its memory. To be dropped.
 #[derive(Debug)]
@@ -544,28 +482,6 @@ impl std::fmt::Display for Player {
     }
 }
 
-impl Piece {
-    fn prompt(&self) -> Option<&Arc<Prompt>> {
-        match self {
-            Self::Prompt(prompt) => Some(prompt),
-            Self::Stream(stream) => stream.prompt(),
-            Self::Tones(_) | Self::Silence(_) => None,
-        }
-    }
-
-    /// Length, if it is known and has an end.
-    fn length(&self) -> Option<u64> {
-        if let Some(prompt) = self.prompt() {
-            return Some(prompt.samples().len() as u64 * PER_NARROW);
-        }
-        match self {
-            Self::Silence(ms) => Some(u64::from(*ms) * PER_MS),
-            Self::Tones(script) => script.length_ms().map(|ms| ms * PER_MS),
-            Self::Prompt(_) | Self::Stream(_) => None,
-        }
-    }
-}
-
 /// A tone that goes on in the middle, a minute away at most.
 fn skip(tones: &mut ScriptGenerator, mut samples: usize) {
     let mut scratch = [0; 480];
@@ -573,64 +489,6 @@ fn skip(tones: &mut ScriptGenerator, mut samples: usize) {
         let count = samples.min(scratch.len());
         tones.fill(&mut scratch[..count]);
         samples -= count;
-    }
-}
-
-/// A factor that moves in a straight line.
-#[derive(Debug, Clone, Copy)]
-struct Gain {
-    value: f32,
-    target: f32,
-    /// Until the target is reached, 48,000 per second.
-    left: u64,
-}
-
-impl Gain {
-    fn at(value: f32) -> Self {
-        Self { value, target: value, left: 0 }
-    }
-
-    fn go(&mut self, target: f32, ms: u32) {
-        (self.target, self.left) = (target, u64::from(ms) * PER_MS);
-        if ms == 0 {
-            self.value = target;
-        }
-    }
-
-    fn left(self) -> u64 {
-        self.left
-    }
-
-    fn is_neutral(self) -> bool {
-        self.left == 0 && self.value == 1.0
-    }
-
-    fn apply(&mut self, samples: &mut [i16], per_sample: u64) {
-        if self.is_neutral() {
-            return;
-        }
-        for sample in samples {
-            if self.left > 0 {
-                let steps = self.left.div_ceil(per_sample) as f32;
-                self.value += (self.target - self.value) / steps;
-                self.left = self.left.saturating_sub(per_sample);
-                if self.left == 0 {
-                    self.value = self.target;
-                }
-            }
-            // `as` saturates.
-            *sample = (f32::from(*sample) * self.value).round() as i16;
-        }
-    }
-}
-
-fn factor(volume_db: f32) -> f32 {
-    if volume_db.is_nan() || volume_db == 0.0 {
-        1.0
-    } else if volume_db < LOWEST_DB {
-        0.0
-    } else {
-        10_f32.powf(volume_db.min(HIGHEST_DB) / 20.0)
     }
 }
 
@@ -643,8 +501,6 @@ const PER_MS: u64 = PER_SECOND / 1_000;
 const PER_NARROW: u64 = PER_SECOND / 8_000;
 /// The shortest fade that does not click.
 const FADE_MS: u32 = 5;
-const LOWEST_DB: f32 = -60.0;
-const HIGHEST_DB: f32 = 30.0;
 
 #[cfg(test)]
 mod tests;

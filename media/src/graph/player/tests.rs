@@ -1,4 +1,10 @@
-use super::{super::stream::stream, *};
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    dsp::tone_script::ToneScript,
+    graph::{prompt::Prompt, stream::stream},
+};
 
 fn prompt(samples: &[i16]) -> Arc<Prompt> {
     Arc::new(Prompt::from_samples(samples, 8_000))

@@ -237,3 +237,46 @@ fn keys_differ_where_any_value_does() {
     assert_ne!(key("ab", ""), key("a", "b"));
     assert_eq!(key("a", "b").to_string().len(), 64);
 }
+
+/// Audio that never ends, and counts what is taken of it.
+struct Endless(Arc<AtomicUsize>);
+
+impl Audio for Endless {
+    fn rate(&self) -> u32 {
+        8_000
+    }
+
+    fn read(&mut self, out: &mut Vec<i16>) -> Result<bool, String> {
+        out.extend_from_slice(&[1_000; 160]);
+        self.0.fetch_add(160, Ordering::SeqCst);
+        Ok(true)
+    }
+
+    fn seek(&mut self, _: u32) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_recording_without_end_is_heard_and_read_no_further_than_its_listener_is() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&read);
+    let open: Open =
+        Arc::new(move |_| Ok(Opened::Audio(Box::new(Endless(Arc::clone(&count))), Keep::default())));
+    let key = Key::of([("test", b"endless".as_slice())]);
+    let recording = Recording { key, name: "endless".to_owned(), slow: false, store: false, open };
+    let prompts = prompts();
+    let mut player = Player::new(PlayerId(1), Playback::of(vec![prompts.piece(&recording, false)]));
+    while !player.has(160) {
+        std::thread::yield_now();
+    }
+    let mut frame = [0; 160];
+    assert_eq!(player.fill(8_000, &mut frame, &mut |_| {}), 160);
+    assert_eq!(frame, [1_000; 160]);
+    // The decoder looks 10 ms for the end of it, in which it comes as far as the machine is fast.
+    let ahead = read.load(Ordering::SeqCst);
+    assert!(ahead <= 2 * MOST_AHEAD, "{ahead} samples");
+}
+
+/// Samples that are looked through for the end of a recording before the first of them is heard.
+const MOST_AHEAD: usize = 1 << 20;
