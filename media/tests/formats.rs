@@ -4,7 +4,13 @@
 
 mod common;
 
-use std::io::Cursor;
+use std::{
+    io::{Cursor, Read, Result, Seek, SeekFrom},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use common::world::{World, config};
 use offhook_media::{
@@ -12,6 +18,7 @@ use offhook_media::{
     dsp::detect::analyse,
     io::{Audio, AudioFile, Prompts},
 };
+use symphonia::core::io::MediaSource;
 
 const FILES: [(&str, &[u8]); 6] = [
     ("tone.mp3", include_bytes!("data/tone.mp3")),
@@ -107,5 +114,84 @@ fn a_file_that_is_cut_off_is_heard_as_far_as_it_goes() {
                 assert!(ms <= u64::from(1_000 + 2 * SLACK_MS), "{name}: {ms} ms");
             }
         }
+    }
+}
+
+/// A beginning, and then the same again and again: a file too long to be read. Counts what is read of it.
+struct Long {
+    head: Vec<u8>,
+    again: &'static [u8],
+    length: u64,
+    at: u64,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Long {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        let count = (self.length - self.at).min(out.len() as u64) as usize;
+        for byte in &mut out[..count] {
+            let at = self.at as usize;
+            let behind = at.wrapping_sub(self.head.len()) % self.again.len();
+            *byte = self.head.get(at).copied().unwrap_or(self.again[behind]);
+            self.at += 1;
+        }
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl Seek for Long {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.filter(|at| *at <= self.length).ok_or(std::io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+impl MediaSource for Long {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.length)
+    }
+}
+
+#[test]
+fn of_a_long_file_only_the_beginning_is_read_before_the_first_sample() {
+    /// Half a second of a good MP3, and the time in which any disk gives it.
+    const BEGINNING: u64 = 64 << 10;
+    // A WAV of a little less than 2 GB, at 48 kHz more than five hours.
+    let length = 2_000_000_000_u32;
+    let mut wav = b"RIFF....WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+    wav.extend([48_000_u32, 96_000].map(u32::to_le_bytes).concat());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend((length - 44).to_le_bytes());
+    wav[4..8].copy_from_slice(&(length - 8).to_le_bytes());
+    let silence: &[u8] = &[0; 96];
+    // What follows the first frame of an MP3 is frames and no table of contents.
+    let mp3 = FILES[0].1;
+    let begin = (400..mp3.len()).find(|&at| mp3[at] == 0xff && mp3[at + 1] & 0xe0 == 0xe0).expect("a frame");
+    let cases = [
+        ("wav", wav, silence),
+        ("mp3", mp3.to_vec(), &mp3[begin..]),
+        ("mp3 without a table", Vec::new(), &mp3[begin..]),
+        ("flac", FILES[3].1.to_vec(), &FILES[3].1[FILES[3].1.len() - 2_000..]),
+    ];
+    for (name, head, again) in cases {
+        let read = Arc::new(AtomicU64::new(0));
+        let long = Long { head, again, length: u64::from(length), at: 0, read: Arc::clone(&read) };
+        let mut samples = Vec::new();
+        let mut file = AudioFile::open(long, None).expect(name);
+        while samples.len() < file.rate() as usize / 50 {
+            assert_eq!(file.read(&mut samples), Ok(true), "{name}");
+        }
+        let read = read.load(Ordering::Relaxed);
+        assert!(read <= BEGINNING, "{name}: {read} bytes");
     }
 }
