@@ -65,7 +65,7 @@ fn a_text_is_said_by_the_voice_that_is_built_in() {
     let heard = caller.answer_bye();
     let seconds = heard.len() as f64 / 8_000.0;
     assert!((1.0..4.0).contains(&seconds), "{seconds} s");
-    let magnitude = |byte: u8| ((u32::from(!byte & 0x0f) << 3) + 0x84 << ((!byte >> 4) & 7)) - 0x84;
+    let magnitude = |byte: u8| (((u32::from(!byte & 0x0f) << 3) + 0x84) << ((!byte >> 4) & 7)) - 0x84;
     let squares = heard.iter().map(|byte| f64::from(magnitude(*byte)).powi(2)).sum::<f64>();
     let level = (squares / heard.len() as f64).sqrt();
     assert!((500.0..12_000.0).contains(&level), "{level}");
