@@ -270,11 +270,11 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
         ("app = \"echo\"", "1:1: route[1].to: missing; expected a regular expression for the dialled user"),
         (
             "to = \"a\"",
-            "1:1: route[1].app: missing; expected `echo`, `play`, `say`, `dial`, `conference`, `tone` or `reject`",
+            "1:1: route[1].app: missing; expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`",
         ),
         (
             "to = \"a\"\napp = \"ehco\"",
-            "3:7: route[1].app: expected `echo`, `play`, `say`, `dial`, `conference`, `tone` or `reject`, found \"ehco\": did you mean `echo`?",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`, found \"ehco\": did you mean `echo`?",
         ),
         (
             "to = \"a\"\napp = \"conference\"\nlimit = 0",
@@ -282,7 +282,7 @@ fn a_route_that_cannot_work_is_refused_at_the_start() {
         ),
         (
             "to = \"a\"\napp = \"scenario\"\nfile = \"x.js\"",
-            "3:7: route[1].app: expected `echo`, `play`, `say`, `dial`, `conference`, `tone` or `reject`, found \"scenario\": scenario is not available yet",
+            "3:7: route[1].app: expected `echo`, `play`, `dial`, `conference`, `tone` or `reject`, found \"scenario\": scenario is not available yet",
         ),
         (
             "to = \"a\"\napp = \"play\"",
