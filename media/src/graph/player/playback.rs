@@ -19,7 +19,7 @@ pub struct Playback {
     pub volume_db: f32,
     /// Waits for what runs to end. By default it replaces that, and all that waits.
     pub queued: bool,
-    /// Waits for [`Steer::Resume`] before it begins.
+    /// Waits for [`Steer::Resume`](crate::Steer::Resume) before it begins.
     pub paused: bool,
     /// Silence before the first sample, ms; not counted as played.
     pub lead_in_ms: u32,
