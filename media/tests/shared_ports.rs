@@ -2,20 +2,20 @@
 #![cfg(feature = "io")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "these tests are about the OS")]
 
+mod common;
+
 use std::{
     net::{SocketAddr, UdpSocket},
     ops::RangeInclusive,
     time::Duration,
 };
 
+use common::socket_peer::{PATIENCE, SocketPeer, configuration};
 use offhook_media::{
-    Codec, Command, Event, Feed, Latch, PayloadFormat, SessionConfig, SessionId,
+    Command, Event, Feed, SessionId,
     io::{Engine, EngineConfig},
-    rtp::header::{HEADER_LEN, Header, Packet},
+    rtp::header::HEADER_LEN,
 };
-
-const PATIENCE: Duration = Duration::from_secs(10);
-const PCMU: PayloadFormat = PayloadFormat { codec: Codec::Pcmu, payload_type: 0 };
 
 fn engine(ports: RangeInclusive<u16>, workers: usize) -> Engine {
     let config = EngineConfig {
@@ -29,58 +29,22 @@ fn engine(ports: RangeInclusive<u16>, workers: usize) -> Engine {
     Engine::start(config).expect("an engine")
 }
 
-struct Peer {
-    id: SessionId,
-    socket: UdpSocket,
-    to: SocketAddr,
-    header: Header,
-    last: Option<Header>,
+fn open(engine: &mut Engine, number: u32) -> SocketPeer {
+    SocketPeer::open(engine, true, 65_530, 1000 + number)
 }
 
-fn configuration(remote: SocketAddr) -> Box<SessionConfig> {
-    let receive = vec![PCMU];
-    Box::new(SessionConfig { remote: Some(remote), receive, latch: Latch::Off, ..SessionConfig::default() })
+/// Says who it is.
+fn talk(peer: &mut SocketPeer) {
+    let mut payload = [0x55; 160];
+    payload[80..84].copy_from_slice(&peer.header.ssrc.to_be_bytes());
+    peer.talk(&payload);
 }
 
-impl Peer {
-    fn open(engine: &mut Engine, number: u32) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        let remote = socket.local_addr().expect("an address");
-        let (id, to) = engine.open_shared(None, remote).expect("a session");
-        engine.send(Command::Open(id, configuration(remote))).expect("room in the queue");
-        let header =
-            Header { payload_type: 0, marker: true, sequence: 65_530, timestamp: 1000, ssrc: 1000 + number };
-        Self { id, socket, to, header, last: None }
-    }
-
-    fn talk(&mut self) {
-        let mut datagram = [0x55; HEADER_LEN + 160];
-        self.header.write(&mut datagram);
-        datagram[HEADER_LEN + 80..HEADER_LEN + 84].copy_from_slice(&self.header.ssrc.to_be_bytes());
-        self.socket.send_to(&datagram, self.to).expect("loopback takes a datagram");
-        self.header.marker = false;
-        self.header.sequence = self.header.sequence.wrapping_add(1);
-        self.header.timestamp = self.header.timestamp.wrapping_add(160);
-    }
-
-    /// The next packet of the one stream, and who spoke; 0 for silence.
-    fn hear(&mut self) -> u32 {
-        let mut buffer = [0; 2048];
-        loop {
-            let (length, from) = self.socket.recv_from(&mut buffer).expect("a packet in time");
-            assert_eq!(from, self.to, "media comes from the port it is sent to");
-            let Ok(Packet { header, payload }) = Packet::parse(&buffer[..length]) else { continue };
-            if header.payload_type != 0 {
-                continue;
-            }
-            if let Some(last) = self.last.replace(header) {
-                assert_eq!((header.ssrc, header.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
-            }
-            let who = u32::from_be_bytes([payload[80], payload[81], payload[82], payload[83]]);
-            return if who == u32::MAX { 0 } else { who };
-        }
-    }
+/// Who spoke; 0 for silence.
+fn hear(peer: &mut SocketPeer) -> u32 {
+    let payload = peer.hear();
+    let who = u32::from_be_bytes([payload[80], payload[81], payload[82], payload[83]]);
+    if who == u32::MAX { 0 } else { who }
 }
 
 fn close(engine: &mut Engine, id: SessionId) {
@@ -97,7 +61,7 @@ fn close(engine: &mut Engine, id: SessionId) {
 #[test]
 fn two_hundred_legs_on_one_port_hear_their_own_echo_whatever_strangers_send() {
     let mut engine = engine(23_000..=23_099, 1);
-    let mut peers: Vec<Peer> = (0..200).map(|number| Peer::open(&mut engine, number)).collect();
+    let mut peers: Vec<SocketPeer> = (0..200).map(|number| open(&mut engine, number)).collect();
     let ports: std::collections::BTreeSet<u16> = peers.iter().map(|peer| peer.to.port()).collect();
     // The system's limit of a socket's buffer decides for how many one port suffices.
     assert!(ports.len() <= 4, "{ports:?}");
@@ -109,7 +73,7 @@ fn two_hundred_legs_on_one_port_hear_their_own_echo_whatever_strangers_send() {
     let mut echoes = vec![0; peers.len()];
     for round in 0..60_usize {
         for peer in &mut peers {
-            peer.talk();
+            talk(peer);
         }
         // Packets in the name of others, garbage of strangers and of known peers.
         for &port in &ports {
@@ -120,7 +84,7 @@ fn two_hundred_legs_on_one_port_hear_their_own_echo_whatever_strangers_send() {
         }
         peers[round].socket.send_to(&[0xFF; 40], peers[round].to).expect("loopback takes a datagram");
         for (number, peer) in peers.iter_mut().enumerate() {
-            let who = peer.hear();
+            let who = hear(peer);
             assert!(who == 0 || who == peer.header.ssrc, "leg {number} hears {who:x}");
             echoes[number] += u32::from(who != 0);
         }
@@ -159,7 +123,7 @@ fn two_peers_at_one_address_and_addresses_that_are_none_get_other_ports() {
 #[test]
 fn legs_that_share_ports_move_between_workers_and_change_their_peers() {
     let mut engine = engine(23_200..=23_299, 2);
-    let mut peers: Vec<Peer> = (0..12).map(|number| Peer::open(&mut engine, number)).collect();
+    let mut peers: Vec<SocketPeer> = (0..12).map(|number| open(&mut engine, number)).collect();
     for pair in peers.chunks(2) {
         assert_ne!(pair[0].id.worker(), pair[1].id.worker());
         engine.send(Command::Feed(pair[0].id, Feed::Session(pair[1].id))).expect("room in the queue");
@@ -171,11 +135,11 @@ fn legs_that_share_ports_move_between_workers_and_change_their_peers() {
         rounds += 1;
         assert!(rounds < 400, "{heard:?}");
         for peer in &mut peers {
-            peer.talk();
+            talk(peer);
         }
         for number in 0..peers.len() {
             let partner = peers[number ^ 1].header.ssrc;
-            let who = peers[number].hear();
+            let who = hear(&mut peers[number]);
             assert!(who == 0 || who == partner, "leg {number} hears {who}");
             heard[number] += u32::from(who == partner);
         }
@@ -193,11 +157,11 @@ fn legs_that_share_ports_move_between_workers_and_change_their_peers() {
     let mut pair = [0, 0];
     while pair.iter().any(|&count| count < 20) {
         for number in [0, 1] {
-            peers[number].talk();
+            talk(&mut peers[number]);
         }
         for number in [0, 1] {
             let partner = peers[number ^ 1].header.ssrc;
-            pair[number] += u32::from(peers[number].hear() == partner);
+            pair[number] += u32::from(hear(&mut peers[number]) == partner);
         }
     }
     let ids: Vec<SessionId> = peers.iter().map(|peer| peer.id).collect();

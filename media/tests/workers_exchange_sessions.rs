@@ -4,23 +4,17 @@
 
 mod common;
 
-use std::{
-    net::{SocketAddr, UdpSocket},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use common::dice::Dice;
+use common::{
+    dice::Dice,
+    socket_peer::{PATIENCE, SocketPeer},
+};
 use offhook_media::{
-    Codec, Command, Event, Feed, Latch, MixId, PayloadFormat, Playback, PlayerId, Prompt, SessionConfig,
-    SessionId, TapId,
+    Codec, Command, Event, Feed, MixId, Playback, PlayerId, Prompt, TapId,
     graph::recorder::recorder,
     io::{Engine, EngineConfig},
-    rtp::header::{HEADER_LEN, Header, Packet},
 };
-
-const PATIENCE: Duration = Duration::from_secs(10);
-const PCMU: PayloadFormat = PayloadFormat { codec: Codec::Pcmu, payload_type: 0 };
 
 fn engine(ports: std::ops::RangeInclusive<u16>, workers: usize) -> Engine {
     let seed = u64::from(std::process::id());
@@ -28,60 +22,12 @@ fn engine(ports: std::ops::RangeInclusive<u16>, workers: usize) -> Engine {
     Engine::start(config).expect("an engine")
 }
 
-/// A remote party that checks the one stream it hears.
-struct Peer {
-    id: SessionId,
-    socket: UdpSocket,
-    to: SocketAddr,
-    voice: u8,
-    header: Header,
-    last: Option<Header>,
+fn open(engine: &mut Engine, voice: u8) -> SocketPeer {
+    SocketPeer::open(engine, false, 7, voice.into())
 }
 
-impl Peer {
-    fn open(engine: &mut Engine, voice: u8) -> Self {
-        let (id, to) = engine.open(None).expect("a session");
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        let config = SessionConfig {
-            remote: socket.local_addr().ok(),
-            receive: vec![PCMU],
-            latch: Latch::Off,
-            ..SessionConfig::default()
-        };
-        engine.send(Command::Open(id, Box::new(config))).expect("room in the queue");
-        let header =
-            Header { payload_type: 0, marker: true, sequence: 7, timestamp: 1000, ssrc: voice.into() };
-        Self { id, socket, to, voice, header, last: None }
-    }
-
-    fn talk(&mut self) {
-        let mut datagram = [self.voice; HEADER_LEN + 160];
-        self.header.write(&mut datagram);
-        self.socket.send_to(&datagram, self.to).expect("loopback takes a datagram");
-        self.header.marker = false;
-        self.header.sequence = self.header.sequence.wrapping_add(1);
-        self.header.timestamp = self.header.timestamp.wrapping_add(160);
-    }
-
-    /// The next packet, as one stream: what it says.
-    fn hear(&mut self) -> u8 {
-        let mut buffer = [0; 2048];
-        loop {
-            let (length, from) = self.socket.recv_from(&mut buffer).expect("a packet in time");
-            assert_eq!(from, self.to, "media comes from the port it is sent to");
-            let Ok(Packet { header, payload }) = Packet::parse(&buffer[..length]) else { continue };
-            if header.payload_type != 0 {
-                continue;
-            }
-            if let Some(last) = self.last.replace(header) {
-                assert_eq!((header.ssrc, header.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
-                let step = header.timestamp.wrapping_sub(last.timestamp).cast_signed();
-                assert!(step > 0 && step % 160 == 0, "timestamps advance on the grid, not by {step}");
-            }
-            return payload[80];
-        }
-    }
+fn voice(peer: &SocketPeer) -> u8 {
+    peer.header.ssrc as u8
 }
 
 fn send(engine: &mut Engine, command: Command) {
@@ -89,20 +35,20 @@ fn send(engine: &mut Engine, command: Command) {
     while engine.try_event().is_some() {}
 }
 
-fn bridge(engine: &mut Engine, a: &Peer, b: &Peer) {
+fn bridge(engine: &mut Engine, a: &SocketPeer, b: &SocketPeer) {
     send(engine, Command::Feed(a.id, Feed::Session(b.id)));
     send(engine, Command::Feed(b.id, Feed::Session(a.id)));
 }
 
 /// Everybody says and hears 20 ms, until `done`.
-fn until(engine: &mut Engine, peers: &mut [Peer], mut done: impl FnMut(usize, u8) -> bool) {
+fn until(engine: &mut Engine, peers: &mut [SocketPeer], mut done: impl FnMut(usize, u8) -> bool) {
     for _ in 0..500 {
         let mut finished = false;
         for peer in peers.iter_mut() {
-            peer.talk();
+            peer.talk(&[voice(peer); 160]);
         }
         for (number, peer) in peers.iter_mut().enumerate() {
-            finished |= done(number, peer.hear());
+            finished |= done(number, peer.hear()[80]);
         }
         while engine.try_event().is_some() {}
         if finished {
@@ -112,7 +58,7 @@ fn until(engine: &mut Engine, peers: &mut [Peer], mut done: impl FnMut(usize, u8
     panic!("it was not heard in 10 s");
 }
 
-fn close_all(engine: &mut Engine, peers: &[Peer]) {
+fn close_all(engine: &mut Engine, peers: &[SocketPeer]) {
     for peer in peers {
         engine.send(Command::Close(peer.id)).expect("room in the queue");
     }
@@ -131,7 +77,7 @@ fn close_all(engine: &mut Engine, peers: &[Peer]) {
 #[test]
 fn legs_of_two_workers_are_bridged_without_a_break() {
     let mut engine = engine(22_300..=22_399, 2);
-    let mut peers: Vec<Peer> = [0x21, 0x22].map(|voice| Peer::open(&mut engine, voice)).into();
+    let mut peers: Vec<SocketPeer> = [0x21, 0x22].map(|voice| open(&mut engine, voice)).into();
     assert_ne!(peers[0].id.worker(), peers[1].id.worker());
     let prompt = Arc::new(Prompt::from_samples(&[8000; 8000], 8000));
     let playback = Box::new(Playback::prompt(prompt, None));
@@ -166,8 +112,8 @@ fn legs_of_two_workers_are_bridged_without_a_break() {
 #[test]
 fn a_conference_gathers_its_members() {
     let mut engine = engine(22_400..=22_499, 3);
-    let mut peers: Vec<Peer> =
-        [0xA2, 0xB5, 0xC0, 0xC8, 0xD0].map(|voice| Peer::open(&mut engine, voice)).into();
+    let mut peers: Vec<SocketPeer> =
+        [0xA2, 0xB5, 0xC0, 0xC8, 0xD0].map(|voice| open(&mut engine, voice)).into();
     for peer in &peers {
         send(&mut engine, Command::Feed(peer.id, Feed::Mix(MixId(1))));
     }
@@ -178,7 +124,7 @@ fn a_conference_gathers_its_members() {
             let sum: i32 = others
                 .map(|(_, peer)| {
                     let mut sample = [0];
-                    Codec::Pcmu.decode(&[peer.voice], &mut sample);
+                    Codec::Pcmu.decode(&[voice(peer)], &mut sample);
                     i32::from(sample[0])
                 })
                 .sum();
@@ -199,7 +145,7 @@ fn a_conference_gathers_its_members() {
 #[test]
 fn whoever_changes_company_all_the_time_hears_one_stream_and_closes() {
     let mut engine = engine(22_500..=22_599, 2);
-    let mut peers: Vec<Peer> = (0..6).map(|number| Peer::open(&mut engine, 0x20 + number)).collect();
+    let mut peers: Vec<SocketPeer> = (0..6).map(|number| open(&mut engine, 0x20 + number)).collect();
     let mut dice = Dice::new(u64::from(std::process::id()));
     for _ in 0..60 {
         let (a, b) = (dice.below(6) as usize, dice.below(6) as usize);
@@ -232,7 +178,7 @@ fn whoever_changes_company_all_the_time_hears_one_stream_and_closes() {
 fn a_session_that_is_closed_on_its_way_ends_once_and_its_successor_is_left_alone() {
     let mut engine = engine(22_600..=22_699, 2);
     for _ in 0..20 {
-        let peers: Vec<Peer> = (0..2).map(|number| Peer::open(&mut engine, 0x20 + number)).collect();
+        let peers: Vec<SocketPeer> = (0..2).map(|number| open(&mut engine, 0x20 + number)).collect();
         engine.send(Command::Feed(peers[0].id, Feed::Session(peers[1].id))).expect("room in the queue");
         engine.send(Command::Close(peers[0].id)).expect("room in the queue");
         engine.send(Command::Feed(peers[0].id, Feed::Silence)).expect("room in the queue");

@@ -5,5 +5,7 @@
 pub(crate) mod checker;
 pub(crate) mod dice;
 pub(crate) mod peer;
+#[cfg(feature = "io")]
+pub(crate) mod socket_peer;
 pub(crate) mod sound;
 pub(crate) mod world;
